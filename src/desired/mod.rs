@@ -1,0 +1,7 @@
+//! The wanted state of every host and of the API, as plain values.
+//!
+//! Pure and deterministic: equal input gives equal bytes on every machine.
+
+mod host;
+
+pub use host::{Desired, DesiredHost, DesiredImage, MergeFormat, MergedFile, NodeMetadata, UnitSpec, UserSpec};

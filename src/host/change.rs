@@ -1,0 +1,96 @@
+//! The closed list of changes that can be made to a host.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::base::Digest;
+use crate::state::{ContainerSpec, DirectorySpec, FileSpec, ImageReference, ImageStore, LinkSpec, Owner};
+
+/// One change of a host.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Installs packages of the distribution without asking.
+    InstallPackages(Vec<String>),
+    /// Makes a system group and user.
+    MakeUser {
+        /// User and group name.
+        name: String,
+        /// Numbers.
+        owner: Owner,
+    },
+    /// Makes directories, then writes files (each new, synced, renamed, its mode from the first moment), then links.
+    /// Files with [`crate::state::Content::Payload`] are refused here: [`Change::Send`] is for them.
+    Write {
+        /// Parents before children.
+        directories: Vec<DirectorySpec>,
+        /// Small files.
+        files: Vec<FileSpec>,
+        /// Links.
+        links: Vec<LinkSpec>,
+    },
+    /// Streams a large file to its place: temporary file beside it, digest checked on the host, synced, renamed.
+    Send {
+        /// Where it goes.
+        path: String,
+        /// Owner and group.
+        owner: Owner,
+        /// Permission bits.
+        mode: u32,
+        /// What is sent.
+        payload: Transfer,
+    },
+    /// Streams an image archive into a store; afterwards the store must know the name, and Docker the id.
+    LoadImage {
+        /// Which store.
+        store: ImageStore,
+        /// Name that the archive carries.
+        reference: ImageReference,
+        /// Id that the store must report, where it is known.
+        id: Option<Digest>,
+        /// What is sent.
+        payload: Transfer,
+    },
+    /// Loads kernel modules.
+    LoadModules(Vec<String>),
+    /// Sets sysctls now.
+    SetSysctls(BTreeMap<String, String>),
+    /// Makes a container, not started. One of the same name and the same label is kept.
+    CreateContainer(Box<ContainerSpec>),
+    /// Starts a container.
+    StartContainer(String),
+    /// Removes a container that does not run.
+    RemoveContainer(String),
+    /// Reads unit files again, enables units, and starts or restarts them.
+    Units {
+        /// Units to enable at boot.
+        enable: Vec<String>,
+        /// Units to start if they do not run.
+        start: Vec<String>,
+        /// Units to restart.
+        restart: Vec<String>,
+    },
+    /// Removes files and links; never a directory.
+    Remove(Vec<String>),
+}
+
+/// Bytes on their way to a host, with what they must be.
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    /// Where they come from.
+    pub source: Payload,
+    /// Number of bytes.
+    pub size: u64,
+    /// SHA-256 of all bytes.
+    pub digest: Digest,
+}
+
+/// Where bytes to be sent come from.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// A file on this machine.
+    File(PathBuf),
+    /// Bytes in memory.
+    Bytes(Bytes),
+}

@@ -1,0 +1,141 @@
+//! What can go wrong with a host.
+
+use crate::base::{Epoch, NodeName};
+
+/// A failure on or on the way to a host. Each variant names the host and the operation.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// No TCP connection or no SSH banner in time.
+    #[error("{host}: {address} cannot be reached: {reason}")]
+    Unreachable {
+        /// Host.
+        host: NodeName,
+        /// `address:port`.
+        address: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// The host shows another key than the recorded one.
+    #[error(
+        "{host}: the SSH host key of {address} has changed: {known_hosts}:{line} has another one than {fingerprint}"
+    )]
+    HostKeyChanged {
+        /// Host.
+        host: NodeName,
+        /// `address:port`.
+        address: String,
+        /// File with the recorded key.
+        known_hosts: String,
+        /// Line of the recorded key.
+        line: usize,
+        /// SHA-256 fingerprint of the key shown now.
+        fingerprint: String,
+    },
+    /// The host's key is unknown and strict checking was asked for.
+    #[error("{host}: the SSH host key of {address} is not in {known_hosts} ({fingerprint})")]
+    HostKeyUnknown {
+        /// Host.
+        host: NodeName,
+        /// `address:port`.
+        address: String,
+        /// File without the key.
+        known_hosts: String,
+        /// SHA-256 fingerprint of the key shown.
+        fingerprint: String,
+    },
+    /// No key was accepted.
+    #[error("{host}: sshd refused user {user}: {reason}")]
+    AuthenticationRefused {
+        /// Host.
+        host: NodeName,
+        /// User.
+        user: String,
+        /// What was tried.
+        reason: String,
+    },
+    /// The user is not root and sudo asks for a password or is missing.
+    #[error("{host}: user {user} may not run commands as root: {reason}")]
+    NoRoot {
+        /// Host.
+        host: NodeName,
+        /// User.
+        user: String,
+        /// sudo's words.
+        reason: String,
+    },
+    /// sshd refuses forwarding.
+    #[error("{host}: sshd refuses {what}")]
+    ForwardingRefused {
+        /// Host.
+        host: NodeName,
+        /// What was refused, with the sshd setting that forbids it.
+        what: String,
+    },
+    /// The connection broke.
+    #[error("{host}: the connection broke while {operation}: {reason}")]
+    Disconnected {
+        /// Host.
+        host: NodeName,
+        /// What was being done.
+        operation: String,
+        /// russh's words.
+        reason: String,
+    },
+    /// A command or a request on the host ended with a failure.
+    #[error("{host}: {operation}: {reason}")]
+    Refused {
+        /// Host.
+        host: NodeName,
+        /// What was being done, with the path or name.
+        operation: String,
+        /// The host's words, last lines first cut.
+        reason: String,
+    },
+    /// The host answered something that cannot be understood.
+    #[error("{host}: {operation}: unexpected answer: {reason}")]
+    Malformed {
+        /// Host.
+        host: NodeName,
+        /// What was being done.
+        operation: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A change came with an epoch that is not in force.
+    #[error("{host}: refused a change of epoch {given:?}: another run has taken over")]
+    Fenced {
+        /// Host.
+        host: NodeName,
+        /// The change's epoch.
+        given: Epoch,
+    },
+    /// A file on this machine could not be read.
+    #[error("{host}: {path} could not be read for sending: {source}")]
+    LocalFile {
+        /// Host that it was meant for.
+        host: NodeName,
+        /// File.
+        path: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+impl HostError {
+    /// Which host.
+    pub fn host(&self) -> &NodeName {
+        match self {
+            Self::Unreachable { host, .. }
+            | Self::HostKeyChanged { host, .. }
+            | Self::HostKeyUnknown { host, .. }
+            | Self::AuthenticationRefused { host, .. }
+            | Self::NoRoot { host, .. }
+            | Self::ForwardingRefused { host, .. }
+            | Self::Disconnected { host, .. }
+            | Self::Refused { host, .. }
+            | Self::Malformed { host, .. }
+            | Self::Fenced { host, .. }
+            | Self::LocalFile { host, .. } => host,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Hosts: looking at them, changing them through one door, and talking to what listens on them.
+
+mod change;
+mod error;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::base::{Epoch, NodeName};
+use crate::state::HostSnapshot;
+
+pub use change::{Change, Payload, Transfer};
+pub use error::HostError;
+
+/// A byte stream through a host: a channel of the SSH connection.
+pub type HostStream = Pin<Box<dyn ByteStream>>;
+
+/// What a stream through a host can do.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Sync {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync> ByteStream for T {}
+
+/// What a look at a host must find out.
+#[derive(Debug, Clone, Default)]
+pub struct LookRequest {
+    /// Folders whose entries are listed and digested, all below them included.
+    pub folders: Vec<String>,
+    /// Single paths, listed and digested where they exist.
+    pub paths: Vec<String>,
+    /// Files whose text is wanted (merged files: no secrets).
+    pub texts: Vec<String>,
+    /// Packages of interest.
+    pub packages: Vec<String>,
+    /// Modules of interest.
+    pub modules: Vec<String>,
+    /// Sysctls of interest.
+    pub sysctls: Vec<String>,
+    /// systemd units of interest.
+    pub units: Vec<String>,
+    /// Containers of interest, by name; others are only listed where they carry our label.
+    pub containers: Vec<String>,
+    /// uid that the tool wants for etcd.
+    pub etcd_uid: u32,
+}
+
+/// Where last lines can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSource {
+    /// A container of the Docker Engine.
+    Container(String),
+    /// A systemd unit.
+    Unit(String),
+}
+
+/// The half of a host that cannot change it.
+pub trait ReadHost: Send + Sync {
+    /// Which node this is.
+    fn node(&self) -> &NodeName;
+
+    /// Looks at everything in one round: the chain of requests that wait for each other is at most three long.
+    fn look<'a>(&'a self, request: &'a LookRequest) -> BoxFuture<'a, Result<HostSnapshot, HostError>>;
+
+    /// The last lines of a log, oldest first.
+    fn log_tail<'a>(&'a self, source: &'a LogSource, lines: usize) -> BoxFuture<'a, Result<Vec<String>, HostError>>;
+
+    /// Opens a connection from the host to an address and port (loopback or another node).
+    fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>>;
+}
+
+/// The half that changes a host: one method, the door.
+pub trait WriteHost: ReadHost {
+    /// Makes one change. Repeating a change that was made already does no harm. `progress` is told bytes sent so far.
+    fn change<'a>(
+        &'a self,
+        epoch: Epoch,
+        change: &'a Change,
+        progress: &'a (dyn Fn(u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), HostError>>;
+}
+
+/// A host that a run may write to.
+pub type SharedHost = Arc<dyn WriteHost>;

@@ -1,0 +1,66 @@
+//! Container images.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::Digest;
+
+/// An image's full name with its tag, such as `registry.k8s.io/pause:3.10.1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ImageReference(pub String);
+
+impl ImageReference {
+    /// The tag, or an empty text where none is written.
+    pub fn tag(&self) -> &str {
+        match self.0.rsplit_once(':') {
+            Some((_, tag)) if !tag.contains('/') => tag,
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// An image by name and by content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ImageIdentity {
+    /// The name under which it is pulled or loaded.
+    pub reference: ImageReference,
+    /// What the store calls its id: the config digest in Docker's classic store.
+    pub id: Digest,
+}
+
+/// The two stores of a host, which share no images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageStore {
+    /// Docker's own: system containers.
+    Docker,
+    /// containerd's namespace `k8s.io`: pods.
+    Containerd,
+}
+
+impl fmt::Display for ImageStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Docker => "Docker",
+            Self::Containerd => "containerd",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        assert_eq!(ImageReference("registry.example:5000/pause".into()).tag(), "");
+        assert_eq!(ImageReference("registry.example:5000/pause:3.10".into()).tag(), "3.10");
+    }
+}

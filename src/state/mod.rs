@@ -1,0 +1,21 @@
+//! The words that *desired* and *observed* share, so that both can be compared value by value.
+//!
+//! Nothing here says whether a thing is wanted or was seen: that is the type around it
+//! ([`crate::desired::Desired`] or [`Observed`]).
+
+mod component;
+mod container;
+mod file;
+mod image;
+mod object;
+mod observed;
+
+pub use component::Component;
+pub use container::{Capability, ContainerSpec, Mount, ObservedContainer};
+pub use file::{Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry, Owner};
+pub use image::{ImageIdentity, ImageReference, ImageStore};
+pub use object::{Object, ObjectKey};
+pub use observed::{
+    CgroupDriver, DockerFacts, HostFacts, HostSnapshot, Listener, Observed, ObservedApi, ObservedEtcdMember,
+    ObservedHost, ObservedUnit, OperatingSystem,
+};

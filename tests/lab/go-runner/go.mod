@@ -1,0 +1,3 @@
+module provision.lab/go-runner
+
+go 1.24

@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# What every part of the lab uses: messages, locks, and the cache of built parts.
+
+CACHE=${PROVISION_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/provision-lab}
+PARTS=$CACHE/parts
+LOGS=$CACHE/logs
+# What dies with the machine (engine's socket, noted kernel settings) lives where a reboot empties it.
+RUN=/run/provision-lab
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+die() {
+    printf 'lab: error: %s\n' "$*" >&2
+    exit 1
+}
+
+# with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
+# process, however it ends. Background processes must close LOCK_FD, or they would keep it.
+with_lock() {
+    local name=$1 LOCK_FD
+    shift
+    mkdir -p "$CACHE/locks"
+    exec {LOCK_FD}>"$CACHE/locks/$name"
+    if ! flock -n "$LOCK_FD"; then
+        say "waiting for another call that holds $CACHE/locks/$name"
+        flock "$LOCK_FD"
+    fi
+    "$@"
+    exec {LOCK_FD}>&-
+}
+
+# closure NAME: the text of the function NAME and of all functions of ours that it names.
+closure() {
+    local todo=("$1") seen=" say die " name word text all
+    all=$(declare -F | awk '{print $3}' | sort)
+    while [ ${#todo[@]} -gt 0 ]; do
+        name=${todo[0]}
+        todo=("${todo[@]:1}")
+        case $seen in *" $name "*) continue ;; esac
+        seen+="$name "
+        text=$(declare -f "$name")
+        printf '%s\n' "$text"
+        while read -r word; do todo+=("$word"); done < <(
+            comm -12 <(printf '%s\n' "$all") <(grep -oE '[a-z_][a-z0-9_]+' <<<"$text" | sort -u)
+        )
+    done
+}
+
+# recipe BUILDER ARG...: the key of a part: a hash of the text that builds it, and of its arguments.
+recipe() {
+    { closure "$1"; printf '%s\0' "${@:2}"; } | sha256sum | cut -c1-16
+}
+
+# source_key FOLDER: a hash of the files in a folder of sources, for use as an argument of a recipe.
+source_key() {
+    (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
+}
+
+# part NAME BUILDER ARG...: makes the part NAME by `BUILDER FOLDER ARG...` unless the cache has it from
+# the same recipe, and sets PART to NAME/KEY, its folder under $PARTS. A part appears by one rename,
+# so one that is there is whole; those of older recipes are removed.
+part() {
+    local name=$1 builder=$2 key work started status
+    shift 2
+    key=$(recipe "$builder" "$@")
+    PART=$name/$key
+    if [ -d "$PARTS/$PART" ]; then return; fi
+    mkdir -p "$CACHE/tmp" "$LOGS" "$PARTS/$name"
+    work=$(mktemp -d "$CACHE/tmp/$name.XXXXXX")
+    chmod 755 "$work"
+    say "building $name (log: $LOGS/$name.log)"
+    started=$SECONDS
+    set +e
+    (
+        set -e
+        "$builder" "$work" "$@"
+    ) >"$LOGS/$name.log" 2>&1
+    status=$?
+    set -e
+    if [ $status -ne 0 ]; then
+        tail -n 15 "$LOGS/$name.log" >&2
+        rm -rf "$work"
+        die "building $name failed after $((SECONDS - started)) s; the whole log is $LOGS/$name.log"
+    fi
+    mv -T "$work" "$PARTS/$PART"
+    find "$PARTS/$name" -mindepth 1 -maxdepth 1 ! -name "$key" -exec rm -rf {} +
+    say "built $name in $((SECONDS - started)) s, $(du -sh "$PARTS/$PART" | cut -f1)"
+}
+
+# have_part NAME BUILDER ARG...: whether the part is there.
+have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
+
+# sweep: removes what a killed build left. Called under the build lock, so nobody is using it.
+sweep() {
+    mkdir -p "$CACHE/tmp"
+    find "$CACHE/tmp" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} +
+}

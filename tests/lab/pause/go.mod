@@ -1,0 +1,3 @@
+module provision.lab/pause
+
+go 1.24

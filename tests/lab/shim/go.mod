@@ -1,0 +1,3 @@
+module provision.lab/shim
+
+go 1.24
