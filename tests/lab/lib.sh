@@ -15,18 +15,6 @@ die() {
 
 # with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
 # process, however it ends. Background processes must close LOCK_FD, or they would keep it.
-with_lock() {
-    local name=$1 LOCK_FD
-    shift
-    mkdir -p "$CACHE/locks"
-    exec {LOCK_FD}>"$CACHE/locks/$name"
-    if ! flock -n "$LOCK_FD"; then
-        say "waiting for another call that holds $CACHE/locks/$name"
-        flock "$LOCK_FD"
-    fi
-    "$@"
-    exec {LOCK_FD}>&-
-}
 
 # closure NAME: the text of the function NAME and of all functions of ours that it names.
 closure() {
@@ -93,4 +81,29 @@ have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
 sweep() {
     mkdir -p "$CACHE/tmp"
     find "$CACHE/tmp" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} +
+}
+
+LOCK_FDS=()
+
+# with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
+# process, however it ends.
+with_lock() {
+    local name=$1 fd
+    shift
+    mkdir -p "$CACHE/locks"
+    exec {fd}>"$CACHE/locks/$name"
+    if ! flock -n "$fd"; then
+        say "waiting for another call that holds $CACHE/locks/$name"
+        flock "$fd"
+    fi
+    LOCK_FDS+=("$fd")
+    "$@"
+    exec {fd}>&-
+}
+
+# without_locks COMMAND...: for a process that outlives this one and would keep the locks.
+without_locks() {
+    local fd
+    for fd in "${LOCK_FDS[@]}"; do exec {fd}>&-; done
+    exec "$@"
 }
