@@ -21,5 +21,6 @@ pub mod cluster;
 pub mod desired;
 pub mod event;
 pub mod host;
+pub mod journal;
 pub mod pki;
 pub mod state;
