@@ -8,7 +8,7 @@
 //! | 0 | `base` | nothing but values |
 //! | 1 | `config`, `release`, `state`, `event` | pure |
 //! | 2 | `cluster` | pure |
-//! | 3 | `pki`, `host` | `pki` is pure; `host` talks to hosts |
+//! | 3 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads bundles |
 //! | 4 | `desired`, `kubeapi` | `desired` is pure; `kubeapi` talks to the API through a host |
 //! | 5 | `plan`, `observe` | `plan` is pure; `observe` only looks |
 //! | 6 | `journal` | the state folder |
@@ -17,9 +17,11 @@
 //! | 9 | `cli` | arguments, exit codes |
 
 pub mod base;
+pub mod bundle;
 pub mod cluster;
 pub mod desired;
 pub mod event;
 pub mod host;
+pub mod journal;
 pub mod pki;
 pub mod state;

@@ -16,6 +16,11 @@ impl Digest {
         Self(format!("sha256:{}", hex::encode(Sha256::digest(bytes))))
     }
 
+    /// Takes the result of a hash that was fed piece by piece.
+    pub fn from_hash(hash: [u8; 32]) -> Self {
+        Self(format!("sha256:{}", hex::encode(hash)))
+    }
+
     /// Reads `sha256:<hex>` or bare hexadecimal digits, as `sha256sum` prints them.
     pub fn parse(text: &str) -> Option<Self> {
         let hexadecimal = text.strip_prefix("sha256:").unwrap_or(text);

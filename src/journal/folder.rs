@@ -1,0 +1,170 @@
+//! The state folder, held by a run that may change it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::JournalError;
+use super::disk::{Disk, DiskLock, LockError};
+use super::durable::{FORMAT, damaged, ensure_directory, failed, new_directory, replace_file, to_json};
+use super::etcd::EtcdRecord;
+use super::generation::{CONFIG_FILE, Generation, GenerationLock, GenerationNumber, LOCK_FILE, Pins};
+use super::keys::{Material, file_name, render_keys};
+use super::lock::Holder;
+use super::run_log::RunLog;
+use super::state::{CURRENT_FILE, ETCD_FILE, GENERATIONS, KEYS, RUNS, State};
+
+const LOCK: &str = "LOCK";
+
+/// A state folder under lock, for as long as the value lives. What a call stored is durable when it returns, and a crash
+/// inside a call leaves the state before it or the state after it.
+#[derive(Debug)]
+pub struct StateFolder {
+    disk: SharedDisk,
+    path: PathBuf,
+    run: Holder,
+    state: State,
+    _lock: DiskLock,
+}
+
+/// The disk that a folder lies on.
+#[derive(Clone)]
+struct SharedDisk(Arc<dyn Disk>);
+
+impl std::fmt::Debug for SharedDisk {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Disk")
+    }
+}
+
+impl StateFolder {
+    /// Takes the folder's lock, making the folder where there is none, and reads all of it.
+    ///
+    /// # Errors
+    /// [`JournalError::Held`] while another run has it; [`JournalError::Damaged`] and [`JournalError::NewerFormat`] name the
+    /// file that this tool cannot rely on.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path, run: Holder) -> Result<Self, JournalError> {
+        ensure_directory(&*disk, path)?;
+        let lock = lock(&*disk, path, &run)?;
+        let state = State::peek(&*disk, path)?;
+        Ok(Self { disk: SharedDisk(disk), path: path.to_owned(), run, state, _lock: lock })
+    }
+
+    /// What the folder holds now.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Where the folder is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Stores keys and certificates, all or none of them. Entries that are stored already with the same content cost nothing.
+    pub fn store_material(&mut self, material: Material) -> Result<(), JournalError> {
+        let mut changed = material;
+        changed.retain(|name, entry| self.state.keys.material.get(name) != Some(entry));
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let folder = self.path.join(KEYS);
+        let path = folder.join(file_name(self.state.keys.last + 1));
+        let bytes = render_keys(&path, &self.run.run, changed.clone())?;
+        ensure_directory(self.disk(), &folder)?;
+        replace_file(self.disk(), &path, &bytes)?;
+        self.state.keys.last += 1;
+        self.state.keys.material.extend(changed);
+        Ok(())
+    }
+
+    /// Begins a generation, or goes on with the one that is aimed at where it is for the same text and pins.
+    pub fn begin_generation(&mut self, config: &str, pins: Pins) -> Result<GenerationNumber, JournalError> {
+        if let Some(aimed) = self.state.aimed().filter(|aimed| aimed.config == config && aimed.lock.pins == pins) {
+            return Ok(aimed.number);
+        }
+        let generation = self.next_generation(config, pins);
+        let folder = self.path.join(GENERATIONS);
+        let path = folder.join(generation.number.to_string());
+        let lock = to_json(&path.join(LOCK_FILE), &generation.lock)?;
+        ensure_directory(self.disk(), &folder)?;
+        new_directory(self.disk(), &path, &[(CONFIG_FILE, config.as_bytes()), (LOCK_FILE, &lock)])?;
+        let number = generation.number;
+        self.state.generations.push(generation);
+        Ok(number)
+    }
+
+    /// Replaces the pins of the generation that is aimed at: what a host reported first holds for all others.
+    pub fn record_pins(&mut self, pins: Pins) -> Result<(), JournalError> {
+        let Some(aimed) = self.state.aimed().cloned() else { return Err(self.not_aimed(GenerationNumber(0))) };
+        if aimed.lock.pins == pins {
+            return Ok(());
+        }
+        let path = self.path.join(GENERATIONS).join(aimed.number.to_string()).join(LOCK_FILE);
+        let lock = GenerationLock { pins, ..aimed.lock };
+        replace_file(self.disk(), &path, &to_json(&path, &lock)?)?;
+        if let Some(last) = self.state.generations.last_mut() {
+            last.lock = lock;
+        }
+        Ok(())
+    }
+
+    /// Makes the generation that is aimed at the current one.
+    pub fn complete_generation(&mut self, number: GenerationNumber) -> Result<(), JournalError> {
+        if self.state.aimed().is_none_or(|aimed| aimed.number != number) {
+            return Err(self.not_aimed(number));
+        }
+        if self.state.material().is_empty() {
+            return Err(damaged(&self.path.join(KEYS), "it is empty, so no generation can be complete"));
+        }
+        replace_file(self.disk(), &self.path.join(CURRENT_FILE), format!("{number}\n").as_bytes())?;
+        self.state.current = Some(number);
+        Ok(())
+    }
+
+    /// Stores what is known of etcd's first start.
+    pub fn store_etcd(&mut self, record: EtcdRecord) -> Result<(), JournalError> {
+        if self.state.etcd.as_ref() == Some(&record) {
+            return Ok(());
+        }
+        let path = self.path.join(ETCD_FILE);
+        replace_file(self.disk(), &path, &to_json(&path, &record)?)?;
+        self.state.etcd = Some(record);
+        Ok(())
+    }
+
+    /// Begins this run's log. It may be written while the folder is changed.
+    pub fn begin_run(&self) -> Result<RunLog, JournalError> {
+        let folder = self.path.join(RUNS);
+        ensure_directory(self.disk(), &folder)?;
+        let current = self.state.current;
+        RunLog::begin(Arc::clone(&self.disk.0), &folder, &self.run.run, current)
+    }
+
+    fn disk(&self) -> &dyn Disk {
+        &*self.disk.0
+    }
+
+    fn next_generation(&self, config: &str, pins: Pins) -> Generation {
+        let last = self.state.generations.last().map_or(0, |generation| generation.number.0);
+        let (run, parent) = (self.run.run.clone(), self.state.current);
+        let lock = GenerationLock { format: FORMAT, tool: tool_version(), run, parent, pins };
+        Generation { number: GenerationNumber(last + 1), config: config.to_owned(), lock }
+    }
+
+    fn not_aimed(&self, number: GenerationNumber) -> JournalError {
+        JournalError::NotAimed { path: self.path.clone(), number }
+    }
+}
+
+/// This tool's version.
+pub(super) fn tool_version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+fn lock(disk: &dyn Disk, path: &Path, run: &Holder) -> Result<DiskLock, JournalError> {
+    let file = path.join(LOCK);
+    let holder = to_json(&file, run)?;
+    disk.lock(&file, &holder).map_err(|error| match error {
+        LockError::Held(holder) => JournalError::Held { path: path.to_owned(), holder: Holder::read(&holder) },
+        LockError::Disk(error) => failed("locking", &file)(error),
+    })
+}

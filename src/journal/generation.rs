@@ -1,0 +1,133 @@
+//! Generations: each configuration that was aimed at, with what it was made of.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::JournalError;
+use super::disk::Disk;
+use super::durable::{damaged, failed, read_json};
+use crate::base::{Digest, NodeName, RunId};
+use crate::state::{ImageReference, ImageStore};
+
+pub(super) const CONFIG_FILE: &str = "cluster.yml";
+pub(super) const LOCK_FILE: &str = "lock.json";
+
+/// A generation's number, from 1. Numbers are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GenerationNumber(pub u32);
+
+impl GenerationNumber {
+    /// Reads the name of a generation's folder, or the content of `current`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let number = Self(text.parse().ok()?);
+        (number.0 > 0 && number.to_string() == text).then_some(number)
+    }
+}
+
+impl fmt::Display for GenerationNumber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:04}", self.0)
+    }
+}
+
+/// One applied or aimed configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Generation {
+    /// Its number.
+    pub number: GenerationNumber,
+    /// The text of `cluster.yml`, byte for byte.
+    pub config: String,
+    /// What it was made of.
+    pub lock: GenerationLock,
+}
+
+/// `lock.json`: everything besides `cluster.yml` that the result depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenerationLock {
+    /// Format of this file.
+    pub format: u32,
+    /// Version of the tool that began it.
+    pub tool: String,
+    /// The run that began it.
+    pub run: RunId,
+    /// The generation that was current then; none for the first. The chain of parents is what `rollback` walks.
+    pub parent: Option<GenerationNumber>,
+    /// The bytes that every node runs.
+    pub pins: Pins,
+}
+
+/// Images and files by content.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pins {
+    /// Images, at most one of a name in each store.
+    pub images: Vec<PinnedImage>,
+    /// Files.
+    pub files: Vec<PinnedFile>,
+}
+
+/// An image by the id that a store has for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedImage {
+    /// Which store: the two report different digests of the same image.
+    pub store: ImageStore,
+    /// Name and tag.
+    pub reference: ImageReference,
+    /// What the store calls its id.
+    pub id: Digest,
+    /// Who told it.
+    pub origin: Origin,
+}
+
+/// A file that hosts get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedFile {
+    /// Such as `kubelet`.
+    pub name: String,
+    /// Such as `v1.34.1`.
+    pub version: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Number of bytes.
+    pub size: u64,
+    /// Who gave it.
+    pub origin: Origin,
+}
+
+/// Where bytes came from; who gives a bundle vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A bundle, by its name.
+    Bundle(String),
+    /// It was on this host already.
+    Host(NodeName),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundle(name) => write!(formatter, "bundle {name}"),
+            Self::Host(node) => write!(formatter, "host {node}"),
+        }
+    }
+}
+
+/// Reads one generation's folder.
+pub(super) fn read_generation(
+    disk: &dyn Disk,
+    folder: &Path,
+    number: GenerationNumber,
+) -> Result<Generation, JournalError> {
+    let config_path = folder.join(CONFIG_FILE);
+    let config = disk.read(&config_path).map_err(failed("reading", &config_path))?;
+    let config = String::from_utf8(config).map_err(|error| damaged(&config_path, error))?;
+    let lock_path = folder.join(LOCK_FILE);
+    let lock = read_json(disk, &lock_path)?.ok_or_else(|| damaged(&lock_path, "it is missing"))?;
+    Ok(Generation { number, config, lock })
+}
