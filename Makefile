@@ -2,7 +2,6 @@
 
 # What `make lab` and `make lab-hosts` take: HOSTS=1, 3, 3+1 ...; KUBERNETES=v1.34.1 or v1.24.17.
 export HOSTS KUBERNETES
-SCRIPTS := tests/lab/lab $(wildcard tests/lab/*.sh) tests/lab/host/lab-init .ci/run
 GO_SOURCES := $(dir $(wildcard tests/lab/*/main.go))
 
 .DEFAULT_GOAL := help
@@ -17,7 +16,8 @@ build: ## build the tool, target/release/provision
 lint: ## formatting, clippy, shellcheck, go vet
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	shellcheck $(SCRIPTS)
+	shellcheck -x -a -P tests/lab tests/lab/lab
+	shellcheck tests/lab/host/lab-init .ci/run
 	@for folder in $(GO_SOURCES); do (cd $$folder && echo "go vet $$folder" && go vet . && test -z "$$(gofmt -l .)") || exit 1; done
 
 test: ## every test, those on the lab included

@@ -37,7 +37,7 @@ kubernetes_stamp() {
     local version=$1 base=k8s.io/component-base/version minor
     minor=$(cut -d. -f2 <<<"$version")
     printf -- '-s -w -X %s.gitVersion=%s -X %s.gitMajor=1 -X %s.gitMinor=%s -X %s.gitTreeState=clean' \
-        $base "$version" $base $base "$minor" $base
+        "$base" "$version" "$base" "$base" "$minor" "$base"
     printf -- ' -X k8s.io/client-go/pkg/version.gitVersion=%s' "$version"
 }
 
@@ -97,21 +97,21 @@ build_cni_plugins() {
     local LDFLAGS="-s -w -X $module/pkg/utils/buildversion.BuildVersion=v$2" packages
     # The whole content of upstream's archive for Linux.
     packages=("$module"/plugins/{ipam/{dhcp,host-local,static},main/{bridge,dummy,host-device,ipvlan,loopback,macvlan,ptp,tap,vlan},meta/{bandwidth,firewall,portmap,sbr,tuning,vrf}})
-    CGO_ENABLED=0 go_program "$1" $module "v$2" "${packages[@]}"
+    CGO_ENABLED=0 go_program "$1" "$module" "v$2" "${packages[@]}"
     tar -C "$1/bin" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -c . | gzip -n -1 >"$1/cni-plugins.tgz"
 }
 
 build_flannel_cni() {
     local module=github.com/containernetworking/plugins
     local LDFLAGS="-s -w -X $module/pkg/utils/buildversion.BuildVersion=v$2"
-    CGO_ENABLED=0 go_program "$1" $module "v$2" $module/plugins/meta/flannel
+    CGO_ENABLED=0 go_program "$1" "$module" "v$2" "$module/plugins/meta/flannel"
 }
 
 # flannel's daemon reads kernel headers through cgo; linked statically it runs on any base.
 build_flannel() {
     local module=github.com/flannel-io/flannel
     local LDFLAGS="-s -w -linkmode external -extldflags -static -X $module/pkg/version.Version=v$2"
-    CGO_ENABLED=1 go_program "$1" $module "v$2" $module
+    CGO_ENABLED=1 go_program "$1" "$module" "v$2" "$module"
     mv "$1/bin/flannel" "$1/bin/flanneld"
 }
 

@@ -44,7 +44,7 @@ bundle_kubernetes() {
     etcd=$(etcd_for "$version")
     pause=$(pause_for "$version")
     for component in kube-apiserver kube-controller-manager kube-scheduler; do
-        image_component "$version" $component; add_image "registry.k8s.io/$component:$version" "$version"
+        image_component "$version" "$component"; add_image "registry.k8s.io/$component:$version" "$version"
     done
     image_kube_proxy "$version"; add_image "registry.k8s.io/kube-proxy:$version" "$version"
     image_etcd "$etcd"; add_image "registry.k8s.io/etcd:$etcd-0" "v$etcd"

@@ -35,7 +35,7 @@ nodes:
 TEXT
         for ((i = 1; i <= CONTROLS + WORKERS; i++)); do
             role='[controlplane, etcd, worker]'
-            if [ $i -gt "$CONTROLS" ]; then role='[worker]'; fi
+            if [ "$i" -gt "$CONTROLS" ]; then role='[worker]'; fi
             printf '  - address: %s\n    hostname_override: h%s\n    user: root\n    role: %s\n' "$(address "h$i")" "$i" "$role"
         done
         write_services
@@ -73,6 +73,8 @@ TEXT
 
 # hosts_locked COUNT SNAPSHOT FRESH VERSION
 hosts_locked() {
+    mkdir -p "$TARGET"
+    echo "$LAB_SUBNET" >"$TARGET/subnet"
     need_engine
     hosts_room "$1"
     if [ -z "$2" ]; then need_host_image; fi
@@ -99,12 +101,12 @@ command_hosts() {
 }
 
 build_room() {
-    local missing=0
-    if ! have_part "kubernetes-$1" build_kubernetes "$1"; then missing=$((missing + 6000)); fi
-    if ! have_part "coredns-$COREDNS" build_coredns "$COREDNS"; then missing=$((missing + 3000)); fi
-    if [ -d "$BUNDLES/$1" ] && [ $missing = 0 ]; then return; fi
-    need_room "$CACHE" $((missing + 3000)) "building Kubernetes $1 and its companions"
-    if [ $missing != 0 ]; then need_memory 3000 "building Kubernetes $1"; fi
+    local wanted=0
+    if ! have_part "kubernetes-$1" build_kubernetes "$1"; then wanted=$((wanted + 6000)); fi
+    if ! have_part "coredns-$COREDNS" build_coredns "$COREDNS"; then wanted=$((wanted + 3000)); fi
+    if [ -d "$BUNDLES/$1" ] && [ $wanted = 0 ]; then return; fi
+    need_room "$CACHE" $((wanted + 3000)) "building Kubernetes $1 and its companions"
+    if [ $wanted != 0 ]; then need_memory 3000 "building Kubernetes $1"; fi
 }
 
 # make_bundle VERSION: under the build lock.

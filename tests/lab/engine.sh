@@ -40,9 +40,9 @@ start_engine() {
     echo "{}" >"$RUN/engine.json" # not the settings of another engine of this machine
     rm -f "$ENGINE_PID" "$ENGINE_SOCKET"
     say "starting the lab's container engine on $ENGINE_SOCKET (log: $LOGS/engine.log)"
-    without_locks setsid dockerd --data-root "$ENGINE_DATA" --exec-root "$RUN/exec" --pidfile "$ENGINE_PID" -H "unix://$ENGINE_SOCKET" \
+    (close_locks; exec setsid dockerd --data-root "$ENGINE_DATA" --exec-root "$RUN/exec" --pidfile "$ENGINE_PID" -H "unix://$ENGINE_SOCKET" \
         --config-file "$RUN/engine.json" --add-runtime "lab=$shim" --default-runtime lab --bridge none --iptables=false --ip6tables=false \
-        --ip-forward=false --userland-proxy=false --log-driver json-file --log-opt max-size=10m \
+        --ip-forward=false --userland-proxy=false --log-driver json-file --log-opt max-size=10m) \
         </dev/null >"$LOGS/engine.log" 2>&1 &
     await_engine $!
 }
@@ -51,7 +51,7 @@ start_engine() {
 await_engine() {
     local end=$((SECONDS + 60))
     until engine_up; do
-        if [ $SECONDS -ge $end ] || { [ -n "${1:-}" ] && [ ! -d "/proc/$1" ]; }; then
+        if [ "$SECONDS" -ge "$end" ] || { [ -n "${1:-}" ] && [ ! -d "/proc/$1" ]; }; then
             tail -n 5 "$LOGS/engine.log" >&2
             die "the container engine did not come up; its log is $LOGS/engine.log"
         fi
@@ -66,7 +66,7 @@ stop_engine() {
     if pid=$(engine_process); then
         say "stopping the lab's container engine"
         kill "$pid"
-        while [ -d "/proc/$pid" ] && [ $SECONDS -lt $end ]; do sleep 0.1; done
+        while [ -d "/proc/$pid" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
         if [ -d "/proc/$pid" ]; then kill -9 "$pid"; fi
     fi
     # A dockerd that was killed leaves its containerd, which writes its number beside its socket.

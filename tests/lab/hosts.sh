@@ -42,7 +42,7 @@ need_host_image() {
     HOST_IMAGE=$HOST_REPOSITORY:${PART#host/}
     if dk image inspect "$HOST_IMAGE" >/dev/null 2>&1; then return; fi
     say "loading the host image"
-    dk import -c 'CMD ["/sbin/lab-init"]' "$PARTS/$PART/rootfs.tar" "$HOST_IMAGE" >/dev/null
+    dk import -c 'CMD ["/usr/sbin/lab-init"]' "$PARTS/$PART/rootfs.tar" "$HOST_IMAGE" >/dev/null
 }
 
 # make_host NAME IMAGE: creates and starts a host, and waits for nothing.
@@ -88,7 +88,7 @@ on_host() {
 await_host() {
     local end=$((SECONDS + 60))
     until on_host "$1" true </dev/null 2>/dev/null; do
-        if [ $SECONDS -ge $end ]; then die "host $1 took no SSH login within 60 s: $(dk logs --tail 5 "$(container "$1")" 2>&1)"; fi
+        if [ "$SECONDS" -ge "$end" ]; then die "host $1 took no SSH login within 60 s: $(dk logs --tail 5 "$(container "$1")" 2>&1)"; fi
         sleep 0.1
     done
 }
@@ -96,8 +96,10 @@ await_host() {
 # await_keys NAME: its SSH host keys as lines of a known hosts file. Read from inside, not over the network.
 await_keys() {
     local end=$((SECONDS + 60)) keys
+    # The host's own variable.
+    # shellcheck disable=SC2016
     until keys=$(dk exec "$(container "$1")" sh -c 'grep -qx "$LAB_IDENTITY" /var/lib/lab-identity && cat /etc/ssh/ssh_host_*_key.pub' 2>/dev/null); do
-        if [ $SECONDS -ge $end ]; then die "host $1 did not start within 60 s: $(dk logs --tail 5 "$(container "$1")" 2>&1)"; fi
+        if [ "$SECONDS" -ge "$end" ]; then die "host $1 did not start within 60 s: $(dk logs --tail 5 "$(container "$1")" 2>&1)"; fi
         sleep 0.1
     done
     awk -v address="$(address "$1")" '{print address, $1, $2}' <<<"$keys"
@@ -150,7 +152,7 @@ take_snapshot() {
     local name=$1 tag=$2 folder new=$SNAPSHOTS/.$2.new
     has_host "$name" || die "no host $name in lab $LAB_NAME"
     mkdir -p "$SNAPSHOTS"
-    rm -rf --one-file-system "$SNAPSHOTS/$tag" "$new"
+    rm -rf --one-file-system "${SNAPSHOTS:?}/$tag" "$new"
     mkdir "$new"
     dk stop "$(container "$name")" >/dev/null
     dk commit "$(container "$name")" "$SNAPSHOT_REPOSITORY:$tag" >/dev/null

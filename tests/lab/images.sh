@@ -51,14 +51,14 @@ static_root() {
     cp "$2/ssl/certs/ca-certificates.crt" "$1/etc/ssl/certs/"
 }
 
-# build_image FOLDER NAME CONFIG BASE COPY...: BASE is `static:PART` (of the host), `none`, or the part of
+# build_image FOLDER NAME CONFIG BASE COPY...: BASE is `static:PART` (Debian's, for its etc), `none`, or the part of
 # a root, a layer of its own. A COPY is PART/FILE=/PATH, or the same with `+CAPABILITY` behind it.
 build_image() {
     local folder=$1 name=$2 config=$3 base=$4 copy source path top=$1/top layers=()
     shift 4
     mkdir "$top"
     case $base in
-    static:*) static_root "$top" "$PARTS/${base#static:}/root/etc" ;;
+    static:*) static_root "$top" "$PARTS/${base#static:}/etc" ;;
     none) ;;
     *) layers+=("$PARTS/$base/root") ;;
     esac
@@ -94,7 +94,7 @@ image_component() {
     local version=$1 name=$2 kubernetes runner
     need_kubernetes "$version"; kubernetes=$PART
     need_go_runner; runner=$PART
-    need_host
+    need_debian
     part "image-$name-$version" build_image "registry.k8s.io/$name:$version" "$(image_config 0 /go-runner '')" "static:$PART" \
         "$kubernetes/bin/$name=/usr/local/bin/$name" "$runner/bin/go-runner=/go-runner"
 }
@@ -113,7 +113,7 @@ image_kube_proxy() {
 image_etcd() {
     local version=$1 etcd
     need_etcd "$version"; etcd=$PART
-    need_host
+    need_debian
     part "image-etcd-$version" build_image "registry.k8s.io/etcd:$version-0" "$(image_config 0 '' '')" "static:$PART" \
         "$etcd/bin/etcd=/usr/local/bin/etcd" "$etcd/bin/etcdctl=/usr/local/bin/etcdctl" "$etcd/bin/etcdutl=/usr/local/bin/etcdutl"
 }
@@ -126,7 +126,7 @@ image_pause() {
 image_coredns() {
     local coredns
     need_coredns; coredns=$PART
-    need_host
+    need_debian
     part "image-coredns-$COREDNS" build_image "registry.k8s.io/coredns/coredns:v$COREDNS" \
         "$(image_config 65532:65532 /coredns '' ',"ExposedPorts":{"53/tcp":{},"53/udp":{}}')" "static:$PART" \
         "$coredns/bin/coredns=/coredns+cap_net_bind_service"

@@ -47,7 +47,7 @@ source_key() {
 # the same recipe, and sets PART to NAME/KEY, its folder under $PARTS. A part appears by one rename,
 # so one that is there is whole; those of older recipes are removed.
 part() {
-    local name=$1 builder=$2 key work started status
+    local name=$1 builder=$2 key work started status teller
     shift 2
     key=$(recipe "$builder" "$@")
     PART=$name/$key
@@ -57,6 +57,8 @@ part() {
     chmod 755 "$work"
     say "building $name (log: $LOGS/$name.log)"
     started=$SECONDS
+    tell_time "$name" "$started" >/dev/null &
+    teller=$!
     set +e
     (
         set -e
@@ -64,7 +66,8 @@ part() {
     ) >"$LOGS/$name.log" 2>&1
     status=$?
     set -e
-    if [ $status -ne 0 ]; then
+    kill "$teller"
+    if [ "$status" -ne 0 ]; then
         tail -n 15 "$LOGS/$name.log" >&2
         rm -rf "$work"
         die "building $name failed after $((SECONDS - started)) s; the whole log is $LOGS/$name.log"
@@ -72,6 +75,20 @@ part() {
     mv -T "$work" "$PARTS/$PART"
     find "$PARTS/$name" -mindepth 1 -maxdepth 1 ! -name "$key" -exec rm -rf {} +
     say "built $name in $((SECONDS - started)) s, $(du -sh "$PARTS/$PART" | cut -f1)"
+}
+
+# tell_time NAME STARTED: says every half minute that a build goes on, as long as this call lives.
+tell_time() {
+    local nap=
+    trap 'kill $nap; exit 0' TERM
+    close_locks
+    while kill -0 $$ 2>/dev/null; do
+        # Nothing of ours may hold the caller's output open.
+        sleep 30 >/dev/null 2>&1 &
+        nap=$!
+        wait "$nap"
+        say "still building $1, $((SECONDS - $2)) s"
+    done
 }
 
 # have_part NAME BUILDER ARG...: whether the part is there.
@@ -101,9 +118,8 @@ with_lock() {
     exec {fd}>&-
 }
 
-# without_locks COMMAND...: for a process that outlives this one and would keep the locks.
-without_locks() {
+# close_locks: for a process in the background, which would keep the locks beyond this call's end.
+close_locks() {
     local fd
     for fd in "${LOCK_FDS[@]}"; do exec {fd}>&-; done
-    exec "$@"
 }

@@ -36,9 +36,8 @@ rules() {
 remove_rules() {
     local table rule
     for table in filter nat; do
-        while rule=$(iptables -w -t $table -S 2>/dev/null | grep -m 1 -- "--comment \"provision-lab $LAB_NAME\""); do
-            # The rule is iptables' own text, quotes included.
-            eval "iptables -w -t $table ${rule/#-A/-D}"
+        while rule=$(iptables -w -t "$table" -S 2>/dev/null | grep -m 1 -- "--comment \"provision-lab $LAB_NAME\""); do
+            printf '%s\n' "${rule/#-A/-D}" | xargs iptables -w -t "$table"
         done
     done
 }

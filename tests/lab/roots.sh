@@ -32,20 +32,18 @@ reach_mirror() {
     fi
 }
 
-# build_host FOLDER SUITE PACKAGES SOURCES SETTINGS SHIM KEY: rootfs.tar of a host. KEY is a hash of the
-# files in host/.
-build_host() {
-    local folder=$1 suite=$2 packages=$3 sources=$4 settings=$5 shim=$6 root=$1/root mirror
+# build_debian FOLDER SUITE PACKAGES SOURCES SETTINGS: rootfs.tar of a machine just installed, and its etc
+# for those who ask apt for more packages of the same kind.
+build_debian() {
+    local folder=$1 suite=$2 wanted=$3 sources=$4 settings=$5 root=$1/root mirror unit
     mirror=$(awk -v suite="$suite" '$3 == suite {print $2; exit}' <<<"$sources")
-    debootstrap --variant=minbase --include="$packages" "$suite" "$root" ${mirror:+"$mirror"}
+    debootstrap --variant=minbase --include="$wanted" "$suite" "$root" ${mirror:+"$mirror"}
     reach_mirror "$root" "$sources" "$settings"
     chroot "$root" useradd --create-home --shell /bin/bash ops
     echo 'ops ALL=(ALL) NOPASSWD:ALL' >"$root/etc/sudoers.d/ops"
     chmod 440 "$root/etc/sudoers.d/ops"
     # Docker's runc will land beside the shim, whoever installs it.
     chroot "$root" dpkg-divert --local --rename --add --divert /usr/sbin/runc.real /usr/sbin/runc
-    install -m 755 "$PARTS/$shim/bin/shim" "$root/usr/sbin/runc"
-    install -m 755 "$LAB_HOME/host/lab-init" "$root/sbin/lab-init"
     # No terminals here; and apt's own timers would take its lock at a time of their choosing.
     for unit in getty@tty1.service console-getty.service apt-daily.timer apt-daily-upgrade.timer; do
         ln -sf /dev/null "$root/etc/systemd/system/$unit"
@@ -54,7 +52,18 @@ build_host() {
     rm -rf "$root"/var/lib/apt/lists/* "$root"/var/log/*.log "$root"/etc/ssh/ssh_host_*
     : >"$root/etc/machine-id"
     tar -C "$root" --numeric-owner -cf "$folder/rootfs.tar" .
-    find "$root" -mindepth 1 -maxdepth 1 ! -name etc -exec rm -rf --one-file-system {} +
+    mv "$root/etc" "$folder/etc"
+    rm -rf --one-file-system "$root"
+}
+
+# build_host FOLDER DEBIAN SHIM KEY: rootfs.tar of a lab host. KEY is a hash of the files in host/.
+build_host() {
+    local folder=$1 debian=$2 shim=$3 top=$1/top
+    install -D -m 755 "$PARTS/$shim/bin/shim" "$top/usr/sbin/runc"
+    install -D -m 755 "$LAB_HOME/host/lab-init" "$top/usr/sbin/lab-init"
+    cp "$PARTS/$debian/rootfs.tar" "$folder/rootfs.tar"
+    tar -C "$top" --owner=0 --group=0 -rf "$folder/rootfs.tar" ./usr/sbin/runc ./usr/sbin/lab-init
+    rm -rf "$top"
 }
 
 # packages_into WORK ROOT APT_ETC NAME...: unpacks packages and all that they depend on into ROOT, without
@@ -98,7 +107,7 @@ slim() {
 
 # build_busybox FOLDER ETC: a shell and cp for images that are otherwise one program.
 build_busybox() {
-    local folder=$1 etc=$PARTS/$2/root/etc tool
+    local folder=$1 etc=$PARTS/$2/etc tool
     mkdir -p "$folder/root/bin"
     packages_into "$folder/work" "$folder/unpacked" "$etc" busybox-static
     cp "$folder/unpacked/bin/busybox" "$folder/root/bin/"
@@ -108,7 +117,7 @@ build_busybox() {
 
 # build_net_base FOLDER ETC: what kube-proxy and flannel call, besides a shell.
 build_net_base() {
-    local folder=$1 etc=$PARTS/$2/root/etc root=$1/root name
+    local folder=$1 etc=$PARTS/$2/etc root=$1/root name
     small_root "$root"
     packages_into "$folder/work" "$root" "$etc" iptables ipset conntrack kmod iproute2 netbase dash coreutils
     rm -rf "$folder/work"
@@ -124,7 +133,7 @@ build_net_base() {
 
 # build_haproxy FOLDER ETC: HAProxy and its libraries, where upstream's image has it.
 build_haproxy() {
-    local folder=$1 etc=$PARTS/$2/root/etc root=$1/root
+    local folder=$1 etc=$PARTS/$2/etc root=$1/root
     small_root "$root"
     packages_into "$folder/work" "$root" "$etc" haproxy dash
     rm -rf "$folder/work"
@@ -134,16 +143,21 @@ build_haproxy() {
     mv "$root/usr/sbin/haproxy" "$root/usr/local/sbin/haproxy"
     echo 'haproxy:x:99:99:haproxy:/var/lib/haproxy:/usr/sbin/nologin' >>"$root/etc/passwd"
     echo 'haproxy:x:99:' >>"$root/etc/group"
+    # The script's own variables.
+    # shellcheck disable=SC2016
     printf '#!/bin/sh\n# Flags alone mean the program itself, as in the official image.\ncase ${1:-} in -*) set -- haproxy "$@" ;; esac\nexec "$@"\n' \
         >"$root/usr/local/bin/docker-entrypoint.sh"
     chmod 755 "$root/usr/local/bin/docker-entrypoint.sh"
     chroot "$root" /usr/local/sbin/haproxy -v
 }
 
+need_debian() { part debian build_debian "$DEBIAN" "$HOST_PACKAGES" "$(debian_sources)" "$(apt_settings)"; }
 need_host() {
+    local debian
+    need_debian; debian=$PART
     need_shim
-    part host build_host "$DEBIAN" "$HOST_PACKAGES" "$(debian_sources)" "$(apt_settings)" "$PART" "$(source_key "$LAB_HOME/host")"
+    part host build_host "$debian" "$PART" "$(source_key "$LAB_HOME/host")"
 }
-need_busybox() { need_host; part busybox build_busybox "$PART"; }
-need_net_base() { need_host; part net-base build_net_base "$PART"; }
-need_haproxy() { need_host; part haproxy build_haproxy "$PART"; }
+need_busybox() { need_debian; part busybox build_busybox "$PART"; }
+need_net_base() { need_debian; part net-base build_net_base "$PART"; }
+need_haproxy() { need_debian; part haproxy build_haproxy "$PART"; }
