@@ -9,7 +9,7 @@
 //! | 1 | `config`, `release`, `state`, `event` | pure |
 //! | 2 | `cluster` | pure |
 //! | 3 | `pki`, `host` | `pki` is pure; `host` talks to hosts |
-//! | 4 | `desired`, `kubeapi` | `desired` is pure; `kubeapi` talks to the API through a host |
+//! | 4 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
 //! | 5 | `plan`, `observe` | `plan` is pure; `observe` only looks |
 //! | 6 | `journal` | the state folder |
 //! | 7 | `engine`, `report` | runs a plan; shows events |
@@ -19,6 +19,7 @@
 pub mod base;
 pub mod cluster;
 pub mod desired;
+pub mod entropy;
 pub mod event;
 pub mod host;
 pub mod pki;
