@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::base::{NodeName, StepId};
+use crate::base::StepId;
 use crate::event::Event;
 use crate::plan::{Condition, workload_is_ready};
 use crate::state::{Component, ObjectKey};
@@ -47,9 +47,9 @@ async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Strin
             endpoints.api_health(node).await.map_err(|error| error.to_string())?;
             namespaces(context).await
         }
-        Condition::NodeRegistered(node) => object(&node_key(node), context).await.map(|_| ()),
+        Condition::NodeRegistered(node) => object(&ObjectKey::node(node), context).await.map(|_| ()),
         Condition::NodeReady(node) => {
-            let live = object(&node_key(node), context).await?;
+            let live = object(&ObjectKey::node(node), context).await?;
             node_condition(&live)
         }
         Condition::WorkloadReady(key) => {
@@ -76,21 +76,12 @@ fn health_port(component: Component) -> Option<u16> {
 
 /// The apiserver makes the system namespaces a moment after it says that it is ready.
 async fn namespaces(context: &Context<'_>) -> Result<(), String> {
-    let keys = ["default", "kube-system", "kube-public", "kube-node-lease"].map(|name| ObjectKey {
-        api_version: "v1".into(),
-        kind: "Namespace".into(),
-        namespace: String::new(),
-        name: name.into(),
-    });
+    let keys = ["default", "kube-system", "kube-public", "kube-node-lease"].map(ObjectKey::namespace);
     let found = context.world.endpoints.read(&keys).await.map_err(|error| error.to_string())?;
     match keys.iter().find(|key| !found.contains_key(key)) {
         None => Ok(()),
         Some(missing) => Err(format!("{missing} is not there yet")),
     }
-}
-
-fn node_key(node: &NodeName) -> ObjectKey {
-    ObjectKey { api_version: "v1".into(), kind: "Node".into(), namespace: String::new(), name: node.to_string() }
 }
 
 async fn object(key: &ObjectKey, context: &Context<'_>) -> Result<serde_json::Value, String> {

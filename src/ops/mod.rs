@@ -2,6 +2,7 @@
 
 mod connect;
 mod error;
+mod keys;
 mod kubeconfig;
 mod load;
 mod pins;
@@ -11,8 +12,8 @@ mod up;
 
 pub use connect::ConnectOptions;
 pub use error::OperationError;
-pub use kubeconfig::kubeconfig;
+pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};
 pub use status::{Status, status};
-pub use survey::{Survey, survey};
-pub use up::{Consent, UpOutcome, up};
+pub use survey::{Survey, SurveyInput, survey};
+pub use up::{Consent, UpInput, UpOutcome, up};

@@ -119,12 +119,7 @@ fn push_objects(plan: &mut Plan, id: &str, what: &str, group: (Vec<Object>, Vec<
 
 /// Registration, labels and taints, readiness of one node.
 fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
-    let key = ObjectKey {
-        api_version: "v1".into(),
-        kind: "Node".into(),
-        namespace: String::new(),
-        name: node.name.as_str().into(),
-    };
+    let key = ObjectKey::node(&node.name);
     let live = live(input, &key);
     let unit = host_id(&node.name, "unit/kubelet.service");
     let registered = host_id(&node.name, "registered");
@@ -158,7 +153,8 @@ fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
     }
 }
 
-fn node_is_ready(node: &Value) -> bool {
+/// Whether a Node object says that it is Ready.
+pub fn node_is_ready(node: &Value) -> bool {
     let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
     conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

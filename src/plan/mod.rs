@@ -17,7 +17,7 @@ use crate::desired::Desired;
 use crate::host::Transfer;
 use crate::state::{HostSnapshot, ImageReference, Observed, ObservedHost};
 
-pub use cluster_steps::workload_is_ready;
+pub use cluster_steps::{node_is_ready, workload_is_ready};
 pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use refusal::Refusal;
