@@ -36,6 +36,7 @@ publish() {
     mkdir -p "$BUNDLES"
     ln -sfn "../parts/$PART" "$BUNDLES/.$1.new"
     mv -T "$BUNDLES/.$1.new" "$BUNDLES/$1"
+    prune_part
 }
 
 # bundle_kubernetes VERSION: everything that `provision up` needs for that version.

@@ -125,6 +125,11 @@ command_bundle() {
     printf '%s\n' "$BUNDLES/$1"
 }
 
+command_verify() {
+    command_bundle "$1" >/dev/null
+    with_lock build verify_bundle "$BUNDLES/$1"
+}
+
 # tool: the program under test.
 tool() { "${CARGO_TARGET_DIR:-$CHECKOUT/target}/release/provision" "$@"; }
 

@@ -3,7 +3,8 @@
 
 HOST_REPOSITORY=provision-lab/host
 SNAPSHOT_REPOSITORY=provision-lab/snapshot
-SNAPSHOTS=$CACHE/snapshots
+# Inside the engine's folder, which the engine mounts over itself: links do not reach across mounts.
+SNAPSHOTS=$ENGINE_DATA/lab-snapshots
 KEY=$TARGET/id_ed25519
 # Folders of a host that cannot lie on its overlay root: both engines put overlays of their own there.
 HOST_FOLDERS="docker containerd"
@@ -64,10 +65,11 @@ fresh_host() {
     for folder in $HOST_FOLDERS; do
         dk volume create --label "provision-lab=$LAB_NAME" "$(volume "$name" "$folder")" >/dev/null
         if [ -n "$snapshot" ]; then
-            copy_folder "$SNAPSHOTS/$snapshot/$folder" "$(volume_path "$(volume "$name" "$folder")")"
+            copy_disk "$SNAPSHOTS/$snapshot/$folder" "$(volume_path "$(volume "$name" "$folder")")" "$folder" \
+                "$(cat "$SNAPSHOTS/$snapshot/busy")"
         fi
     done
-    make_host "$name" "${snapshot:+$SNAPSHOT_REPOSITORY:$snapshot}${snapshot:-$HOST_IMAGE}"
+    if [ -n "$snapshot" ]; then make_host "$name" "$SNAPSHOT_REPOSITORY:$snapshot"; else make_host "$name" "$HOST_IMAGE"; fi
 }
 
 remove_host() {
@@ -144,21 +146,30 @@ hosts_room() {
     fi
 }
 
-# copy_folder FROM TO: TO exists and is empty.
-copy_folder() { cp -a --reflink=auto "$1/." "$2/"; }
+# busy_host NAME: whether its containerd has containers.
+busy_host() {
+    # The variables are the host's.
+    # shellcheck disable=SC2016
+    local script='for n in $(ctr namespaces ls -q); do ctr -n "$n" containers ls -q || echo unknown; done'
+    if [ -z "$(dk exec "$(container "$1")" sh -c "command -v ctr >/dev/null || exit 0; $script" 2>&1)" ]; then echo no; else echo yes; fi
+}
 
 # take_snapshot NAME TAG: keeps the host's disks, for `lab hosts --from TAG`. The host is stopped meanwhile.
 take_snapshot() {
-    local name=$1 tag=$2 folder new=$SNAPSHOTS/.$2.new
+    local name=$1 tag=$2 folder busy new=$SNAPSHOTS/.$2.new
     has_host "$name" || die "no host $name in lab $LAB_NAME"
     mkdir -p "$SNAPSHOTS"
     rm -rf --one-file-system "${SNAPSHOTS:?}/$tag" "$new"
     mkdir "$new"
+    dk start "$(container "$name")" >/dev/null
+    await_host "$name"
+    busy=$(busy_host "$name")
+    echo "$busy" >"$new/busy"
     dk stop "$(container "$name")" >/dev/null
     dk commit "$(container "$name")" "$SNAPSHOT_REPOSITORY:$tag" >/dev/null
     for folder in $HOST_FOLDERS; do
         mkdir "$new/$folder"
-        copy_folder "$(volume_path "$(volume "$name" "$folder")")" "$new/$folder"
+        copy_disk "$(volume_path "$(volume "$name" "$folder")")" "$new/$folder" "$folder" "$busy"
     done
     need_host
     echo "$PART" >"$new/host"

@@ -16,7 +16,7 @@ die() {
 # with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
 # process, however it ends. Background processes must close LOCK_FD, or they would keep it.
 
-# closure NAME: the text of the function NAME and of all functions of ours that it names.
+# closure NAME: the text of the function NAME and of all functions of ours that stand in it as words.
 closure() {
     local todo=("$1") seen=" say die " name word text all
     all=$(declare -F | awk '{print $3}' | sort)
@@ -28,7 +28,7 @@ closure() {
         text=$(declare -f "$name")
         printf '%s\n' "$text"
         while read -r word; do todo+=("$word"); done < <(
-            comm -12 <(printf '%s\n' "$all") <(grep -oE '[a-z_][a-z0-9_]+' <<<"$text" | sort -u)
+            comm -12 <(printf '%s\n' "$all") <(tr -s '[:space:];(){}|&"' '\n' <<<"$text" | grep -xE '[a-z_][a-z0-9_]+' | sort -u)
         )
     done
 }
@@ -45,7 +45,8 @@ source_key() {
 
 # part NAME BUILDER ARG...: makes the part NAME by `BUILDER FOLDER ARG...` unless the cache has it from
 # the same recipe, and sets PART to NAME/KEY, its folder under $PARTS. A part appears by one rename,
-# so one that is there is whole; those of older recipes are removed.
+# so one that is there is whole; those of older recipes are removed
+# (of bundles once the new one is published).
 part() {
     local name=$1 builder=$2 key work started status teller
     shift 2
@@ -73,7 +74,7 @@ part() {
         die "building $name failed after $((SECONDS - started)) s; the whole log is $LOGS/$name.log"
     fi
     mv -T "$work" "$PARTS/$PART"
-    find "$PARTS/$name" -mindepth 1 -maxdepth 1 ! -name "$key" -exec rm -rf {} +
+    case $name in bundle-*) ;; *) prune_part ;; esac
     say "built $name in $((SECONDS - started)) s, $(du -sh "$PARTS/$PART" | cut -f1)"
 }
 
@@ -90,6 +91,9 @@ tell_time() {
         say "still building $1, $((SECONDS - $2)) s"
     done
 }
+
+# prune_part: removes the folders of older recipes of the part in PART.
+prune_part() { find "$PARTS/${PART%/*}" -mindepth 1 -maxdepth 1 ! -name "${PART#*/}" -exec rm -rf {} +; }
 
 # have_part NAME BUILDER ARG...: whether the part is there.
 have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
