@@ -1,6 +1,7 @@
 //! Hosts: looking at them, changing them through one door, and talking to what listens on them.
 
 mod change;
+mod connection;
 mod error;
 
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::base::{Epoch, NodeName};
 use crate::state::HostSnapshot;
 
+pub use connection::SshOptions;
 pub use change::{Change, Payload, Transfer};
 pub use error::HostError;
 
