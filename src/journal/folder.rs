@@ -113,7 +113,7 @@ impl StateFolder {
             return Err(self.not_aimed(number));
         }
         if self.state.material().is_empty() {
-            return Err(damaged(&self.path.join(KEYS), "it is empty, so no generation can be complete"));
+            return Err(damaged(&self.path.join(KEYS), &"it is empty, so no generation can be complete"));
         }
         replace_file(self.disk(), &self.path.join(CURRENT_FILE), format!("{number}\n").as_bytes())?;
         self.state.current = Some(number);

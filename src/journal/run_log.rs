@@ -124,12 +124,12 @@ impl RunHistory {
         let Some(first) = lines.next() else { return Ok(None) };
         let header = parse_json(path, first)?;
         let records: Result<_, _> = lines.map(serde_json::from_slice).collect();
-        Ok(Some(Self { header, records: records.map_err(|error| damaged(path, error))? }))
+        Ok(Some(Self { header, records: records.map_err(|error| damaged(path, &error))? }))
     }
 }
 
 fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, JournalError> {
-    let mut bytes = serde_json::to_vec(value).map_err(|error| damaged(path, error))?;
+    let mut bytes = serde_json::to_vec(value).map_err(|error| damaged(path, &error))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
