@@ -42,7 +42,7 @@ struct KeyFile {
 }
 
 /// All material, and the number of the last file that it was read from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct KeyFiles {
     pub(super) material: Material,
     pub(super) last: u32,

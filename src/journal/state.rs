@@ -21,7 +21,7 @@ pub fn state_path(cluster_file: &Path) -> PathBuf {
 }
 
 /// Everything in a state folder, as one reading found it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     pub(super) keys: KeyFiles,
     pub(super) generations: Vec<Generation>,
