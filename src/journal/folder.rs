@@ -46,6 +46,7 @@ impl StateFolder {
         ensure_directory(&*disk, path)?;
         let lock = lock(&*disk, path, &run)?;
         let state = State::peek(&*disk, path)?;
+        sync_what_was_read(&*disk, path, &state)?;
         Ok(Self { disk: SharedDisk(disk), path: path.to_owned(), run, state, _lock: lock })
     }
 
@@ -158,6 +159,23 @@ impl StateFolder {
 /// This tool's version.
 pub(super) fn tool_version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// A run that was killed between a rename and its sync leaves a name that can be read but is not durable. This run will rely on
+/// what it read, so it syncs the directories first; files are synced before they get their names.
+fn sync_what_was_read(disk: &dyn Disk, path: &Path, state: &State) -> Result<(), JournalError> {
+    let mut directories = vec![path.to_owned()];
+    if state.keys.last > 0 {
+        directories.push(path.join(KEYS));
+    }
+    if let Some(last) = state.generations.last() {
+        let generations = path.join(GENERATIONS);
+        directories.extend([generations.join(last.number.to_string()), generations]);
+    }
+    for directory in directories {
+        disk.sync_directory(&directory).map_err(failed("syncing", &directory))?;
+    }
+    Ok(())
 }
 
 fn lock(disk: &dyn Disk, path: &Path, run: &Holder) -> Result<DiskLock, JournalError> {

@@ -26,6 +26,8 @@ mod lock;
 mod real_disk;
 mod run_log;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use disk::{Disk, DiskLock, LockError};
 pub use error::JournalError;
