@@ -95,7 +95,9 @@ impl StateFolder {
 
     /// Replaces the pins of the generation that is aimed at: what a host reported first holds for all others.
     pub fn record_pins(&mut self, pins: Pins) -> Result<(), JournalError> {
-        let Some(aimed) = self.state.aimed().cloned() else { return Err(self.not_aimed(GenerationNumber(0))) };
+        let Some(aimed) = self.state.aimed().cloned() else {
+            return Err(JournalError::NotAimed { path: self.path.join(GENERATIONS) });
+        };
         if aimed.lock.pins == pins {
             return Ok(());
         }
@@ -111,7 +113,7 @@ impl StateFolder {
     /// Makes the generation that is aimed at the current one.
     pub fn complete_generation(&mut self, number: GenerationNumber) -> Result<(), JournalError> {
         if self.state.aimed().is_none_or(|aimed| aimed.number != number) {
-            return Err(self.not_aimed(number));
+            return Err(JournalError::NotAimed { path: self.path.join(GENERATIONS).join(number.to_string()) });
         }
         if self.state.material().is_empty() {
             return Err(damaged(&self.path.join(KEYS), &"it is empty, so no generation can be complete"));
@@ -149,10 +151,6 @@ impl StateFolder {
         let (run, parent) = (self.run.run.clone(), self.state.current);
         let lock = GenerationLock { format: FORMAT, tool: tool_version(), run, parent, pins };
         Generation { number: GenerationNumber(last + 1), config: config.to_owned(), lock }
-    }
-
-    fn not_aimed(&self, number: GenerationNumber) -> JournalError {
-        JournalError::NotAimed { path: self.path.clone(), number }
     }
 }
 

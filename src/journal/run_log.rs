@@ -11,21 +11,17 @@ use super::disk::Disk;
 use super::durable::{FORMAT, damaged, failed, parse_json};
 use super::folder::tool_version;
 use super::generation::GenerationNumber;
-use crate::base::{NodeName, RunId, StepId};
+use crate::base::{RunId, StepId};
 use crate::event::Event;
 
 /// One line of a run's log. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub enum RunRecord {
-    /// A change of a host is about to be made. Durable before the change begins.
+    /// A step is about to change something. Durable before it begins.
     Intent {
-        /// The step that it belongs to.
+        /// The step.
         step: StepId,
-        /// Host, or none for the cluster's API.
-        host: Option<NodeName>,
-        /// What is changed, in words.
-        change: String,
     },
     /// What became of an intent.
     Outcome {

@@ -2,24 +2,25 @@
 //!
 //! Whoever works emits events and never waits for a terminal; nothing else writes while a run goes on.
 
+mod console;
 mod display;
 mod json;
-mod logged;
 mod moment;
 mod plain;
 mod progress;
 mod renderer;
-mod reporter;
 mod summary;
+mod tee;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use console::Console;
 pub use display::Display;
 pub use json::Json;
 pub use moment::Moment;
 pub use plain::Plain;
 pub use progress::{End, Failure, Progress, RunningStep};
 pub use renderer::{Renderer, Shown};
-pub use reporter::Reporter;
 pub use summary::Report;
+pub use tee::Tee;

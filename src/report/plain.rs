@@ -1,4 +1,4 @@
-//! One line for each thing that happens: for pipes, for logs, for `--plain`.
+//! One line for each thing that happens: for pipes, for logs, for `--progress plain`.
 
 use std::collections::BTreeMap;
 use std::io::Write;

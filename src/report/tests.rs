@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,9 +10,10 @@ use std::time::Duration;
 use indicatif::{ProgressDrawTarget, TermLike};
 use jiff::Timestamp;
 
-use super::{Display, Json, Moment, Plain, Progress, Renderer, Report, Reporter, Shown};
+use super::{Console, Display, Json, Moment, Plain, Progress, Renderer, Report, Shown, Tee};
 use crate::base::{NodeName, RunId, StepId};
 use crate::event::{Event, EventSink};
+use crate::journal::{Death, FakeDisk, Holder, RunHistory, RunRecord, StateFolder};
 
 /// A writer that several can read.
 #[derive(Clone, Default)]
@@ -103,8 +105,8 @@ fn step(name: &str) -> StepId {
     StepId(name.into())
 }
 
-fn host(name: &str) -> Option<NodeName> {
-    Some(NodeName::new(name).unwrap())
+fn host(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
 }
 
 fn run_started(steps: usize) -> Event {
@@ -112,7 +114,7 @@ fn run_started(steps: usize) -> Event {
 }
 
 fn started(name: &str, on: &str, title: &str) -> Event {
-    Event::StepStarted { step: step(name), host: host(on), title: title.into() }
+    Event::StepStarted { step: step(name), host: Some(host(on)), title: title.into() }
 }
 
 fn waits(name: &str, reason: &str) -> Event {
@@ -126,7 +128,7 @@ fn done(name: &str, milliseconds: u64) -> Event {
 fn failed(name: &str, on: &str) -> Event {
     let log = vec!["{\"level\":\"fatal\"}".into(), "bind: \u{1b}[31maddress in use".into()];
     let error = "starting container etcd\nbecause: it exits with code 1".into();
-    Event::StepFailed { step: step(name), host: host(on), error, log }
+    Event::StepFailed { step: step(name), host: Some(host(on)), error, log }
 }
 
 fn finished(done: usize, failed: usize, skipped: usize) -> Event {
@@ -222,18 +224,40 @@ fn the_end_of_a_good_run_is_one_line() {
 }
 
 #[test]
-fn settled_means_that_everything_is_shown() {
+fn a_suspended_console_has_shown_everything_and_keeps_still() {
     let paper = Paper::default();
-    let reporter = Reporter::start(Box::new(Plain::new(paper.clone()))).unwrap();
+    let console = Console::new(Plain::new(paper.clone()));
     for count in 0..100 {
-        reporter.emit(Event::Notice { text: format!("notice {count}") });
+        console.emit(Event::Notice { text: format!("notice {count}") });
     }
-    reporter.settle();
-    assert_eq!(paper.text().lines().count(), 100);
-    reporter.emit(run_started(3));
-    assert!(reporter.finish().started);
-    assert!(!reporter.finish().started, "a second end has nothing to tell");
-    reporter.settle();
+    let answer = console.suspend(|| {
+        assert_eq!(paper.text().lines().count(), 100);
+        console.emit(Event::Notice { text: "meanwhile".into() });
+        assert_eq!(paper.text().lines().count(), 100);
+        "yes"
+    });
+    assert_eq!(answer, "yes");
+    console.emit(run_started(3));
+    assert!(console.finish().started);
+    assert!(!console.finish().started, "a second end has nothing to tell");
+    assert_eq!(paper.text().lines().count(), 101);
+    assert_eq!(console.suspend(|| "still asked"), "still asked");
+}
+
+#[test]
+fn the_run_log_gets_what_is_shown_but_not_every_byte() {
+    let (disk, path) = (FakeDisk::new(), Path::new("/cluster.state"));
+    let run = Holder { run: RunId("r1".into()), process: 1 };
+    let log = StateFolder::open(Arc::new(disk.clone()), path, run).unwrap().begin_run().unwrap();
+    let console = Console::new(Plain::new(Paper::default()));
+    let tee = Tee::new(&console, log);
+    tee.emit(run_started(1));
+    tee.emit(Event::StepProgress { step: step("a"), sent: 1, total: 2 });
+    let history = RunHistory::read(&disk, &path.join("runs/r1.jsonl")).unwrap().unwrap();
+    assert_eq!(history.records, [RunRecord::Shown { event: run_started(1) }]);
+    disk.die_at(disk.calls(), Death::Before);
+    tee.emit(finished(1, 0, 0));
+    assert!(console.finish().succeeded(), "what cannot be logged is shown all the same");
 }
 
 /// A terminal that stands still until it is let go.
@@ -252,12 +276,12 @@ impl Renderer for Stuck {
 #[test]
 fn a_stuck_terminal_stops_nobody_and_loses_only_byte_counts() {
     let ((open, gate), (seen, events)) = (channel(), channel());
-    let reporter = Reporter::start(Box::new(Stuck { gate, seen })).unwrap();
+    let console = Console::new(Stuck { gate, seen });
     let bytes = |sent| Event::StepProgress { step: step("a"), sent, total: 100_000 };
-    (0..100_000).for_each(|sent| reporter.emit(bytes(sent)));
-    (0..5_000).for_each(|_| reporter.emit(started("a", "h1", "send kubelet")));
+    (0..100_000).for_each(|sent| console.emit(bytes(sent)));
+    (0..5_000).for_each(|_| console.emit(started("a", "h1", "send kubelet")));
     drop(open);
-    reporter.finish();
+    console.finish();
     let (counts, steps): (Vec<_>, Vec<_>) =
         events.iter().partition(|event| matches!(event, Event::StepProgress { .. }));
     assert_eq!(steps.len(), 5_000);

@@ -1,13 +1,12 @@
 //! The history of a run.
 
 use super::{open, path};
-use crate::base::{NodeName, StepId};
+use crate::base::StepId;
 use crate::event::Event;
 use crate::journal::{Death, Disk, FakeDisk, JournalError, Loss, RunHistory, RunRecord};
 
 fn intent(step: &str) -> RunRecord {
-    let host = Some(NodeName::new("h1").unwrap());
-    RunRecord::Intent { step: StepId(step.into()), host, change: "starts container etcd".into() }
+    RunRecord::Intent { step: StepId(step.into()) }
 }
 
 fn outcome(step: &str) -> RunRecord {

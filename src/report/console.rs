@@ -1,6 +1,6 @@
 //! The one owner of the screen.
 
-use std::io;
+use std::io::stderr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::logged::Logged;
+use super::display::Display;
+use super::json::Json;
 use super::moment::Moment;
+use super::plain::Plain;
 use super::progress::Progress;
 use super::renderer::{Renderer, Shown};
 use super::summary::Report;
 use crate::event::{Event, EventSink};
-use crate::journal::RunLog;
 
 /// With more events than this not yet shown, counts of bytes are dropped; nothing else ever is.
 const MOST_PENDING: usize = 1000;
@@ -23,7 +24,7 @@ const MOST_PENDING: usize = 1000;
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Takes events from anywhere and shows them from a thread of its own, so that no work waits for a terminal or a pipe.
-pub struct Reporter {
+pub struct Console {
     messages: Sender<Message>,
     pending: Arc<AtomicUsize>,
     owner: Mutex<Option<JoinHandle<Report>>>,
@@ -31,36 +32,43 @@ pub struct Reporter {
 
 enum Message {
     Event(Event),
-    Attach(Box<dyn Renderer>),
-    Settle(Sender<()>),
+    Suspend { settled: Sender<()>, resumed: Receiver<()> },
     End,
 }
 
-impl Reporter {
-    /// Starts the owner.
-    ///
-    /// # Errors
-    /// The system gives no thread.
-    pub fn start(renderer: Box<dyn Renderer>) -> io::Result<Self> {
+impl Console {
+    /// A moving display on standard error, which must be a terminal. Standard output stays for results.
+    pub fn display() -> Self {
+        Self::new(Display::on_standard_error())
+    }
+
+    /// Plain lines on standard error.
+    pub fn plain() -> Self {
+        Self::new(Plain::new(stderr()))
+    }
+
+    /// JSON lines on standard error.
+    pub fn json() -> Self {
+        Self::new(Json::new(stderr()))
+    }
+
+    /// Starts the owner. Where the system gives it no thread, nothing is shown: that is no reason not to work.
+    pub fn new(renderer: impl Renderer + 'static) -> Self {
         let (messages, inbox) = mpsc::channel();
         let pending = Arc::new(AtomicUsize::new(0));
-        let owner = Owner::new(renderer, Arc::clone(&pending));
-        let owner = thread::Builder::new().name("report".into()).spawn(move || owner.run(&inbox))?;
-        Ok(Self { messages, pending, owner: Mutex::new(Some(owner)) })
+        let owner = Owner::new(Box::new(renderer), Arc::clone(&pending));
+        let owner = thread::Builder::new().name("console".into()).spawn(move || owner.run(&inbox)).ok();
+        Self { messages, pending, owner: Mutex::new(owner) }
     }
 
-    /// Writes all later events to the run's log as well.
-    pub fn log_to(&self, log: RunLog) {
-        self.send(Message::Attach(Box::new(Logged::new(log))));
-    }
-
-    /// Blocks until everything emitted before is shown and no moving line is on the terminal: from then until the next
-    /// event or call, the caller may write to it and ask questions.
-    pub fn settle(&self) {
-        let (done, wait) = mpsc::channel();
-        self.send(Message::Settle(done));
-        // The owner is gone only after the end, when everything is settled.
+    /// Shows everything emitted before, leaves no moving line on the terminal, and keeps still while `act` writes to it or
+    /// asks. Blocks as long as `act` does; events emitted meanwhile are shown after it.
+    pub fn suspend<T>(&self, act: impl FnOnce() -> T) -> T {
+        let ((settled, wait), (_resume, resumed)) = (mpsc::channel(), mpsc::channel());
+        self.send(Message::Suspend { settled, resumed });
+        // Fails only once the owner has ended; then the terminal is still anyway.
         let _ = wait.recv();
+        act()
     }
 
     /// Shows what is left, ends the owner and sums up. Later events are dropped, and a second call gives an empty report.
@@ -84,7 +92,7 @@ impl Reporter {
     }
 }
 
-impl EventSink for Reporter {
+impl EventSink for Console {
     fn emit(&self, event: Event) {
         let droppable = matches!(event, Event::StepProgress { .. });
         if droppable && self.pending.load(Ordering::Relaxed) > MOST_PENDING {
@@ -95,7 +103,7 @@ impl EventSink for Reporter {
     }
 }
 
-impl Drop for Reporter {
+impl Drop for Console {
     /// Leaves the terminal in order whatever way the run ended.
     fn drop(&mut self) {
         let _ = self.join();
@@ -103,30 +111,25 @@ impl Drop for Reporter {
 }
 
 struct Owner {
-    renderers: Vec<Box<dyn Renderer>>,
+    renderer: Box<dyn Renderer>,
     progress: Progress,
     pending: Arc<AtomicUsize>,
     started: Instant,
     last_tick: Instant,
-    settled: bool,
 }
 
 impl Owner {
     fn new(renderer: Box<dyn Renderer>, pending: Arc<AtomicUsize>) -> Self {
         let (started, progress) = (Instant::now(), Progress::default());
-        Self { renderers: vec![renderer], progress, pending, started, last_tick: started, settled: false }
+        Self { renderer, progress, pending, started, last_tick: started }
     }
 
     fn run(mut self, inbox: &Receiver<Message>) -> Report {
+        let interval = self.renderer.interval().unwrap_or(IDLE);
         loop {
-            let interval = self.interval();
             match inbox.recv_timeout(interval.saturating_sub(self.last_tick.elapsed())) {
                 Ok(Message::Event(event)) => self.show(&event),
-                Ok(Message::Attach(renderer)) => self.renderers.push(renderer),
-                Ok(Message::Settle(done)) => {
-                    self.settle();
-                    let _ = done.send(());
-                }
+                Ok(Message::Suspend { settled, resumed }) => self.keep_still(&settled, &resumed),
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -134,40 +137,27 @@ impl Owner {
                 self.tick();
             }
         }
-        self.settle();
+        self.renderer.settle();
         Report::of(self.progress)
-    }
-
-    fn interval(&self) -> Duration {
-        self.renderers.iter().filter_map(|renderer| renderer.interval()).min().unwrap_or(IDLE)
     }
 
     fn show(&mut self, event: &Event) {
         self.pending.fetch_sub(1, Ordering::Relaxed);
-        self.settled = false;
         let now = self.now();
         let step = self.progress.apply(event, now);
-        for renderer in &mut self.renderers {
-            renderer.event(Shown { event, step: step.as_ref(), now });
-        }
+        self.renderer.event(Shown { event, step: step.as_ref(), now });
     }
 
     fn tick(&mut self) {
         self.last_tick = Instant::now();
-        if self.settled {
-            return;
-        }
-        let now = self.now();
-        for renderer in &mut self.renderers {
-            renderer.tick(&self.progress, now);
-        }
+        self.renderer.tick(&self.progress, self.now());
     }
 
-    fn settle(&mut self) {
-        self.settled = true;
-        for renderer in &mut self.renderers {
-            renderer.settle();
-        }
+    fn keep_still(&mut self, settled: &Sender<()>, resumed: &Receiver<()>) {
+        self.renderer.settle();
+        let _ = settled.send(());
+        // Nothing is ever sent: the other end is dropped when the caller is done, even by a panic.
+        let _ = resumed.recv();
     }
 
     fn now(&self) -> Moment {
