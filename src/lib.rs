@@ -1,17 +1,17 @@
 //! `provision` brings hosts reached over SSH to a hardened Kubernetes cluster described by one `cluster.yml`.
 //!
 //! The data takes one way through the modules, and each may use only modules of a lower rank
-//! (`tests/it/layering.rs` enforces it):
+//! (`tests/it/layering.rs` reads this table and enforces it):
 //!
 //! | rank | modules | what they may do |
 //! | --- | --- | --- |
 //! | 0 | `base` | nothing but values |
 //! | 1 | `config`, `release`, `state`, `event` | pure |
 //! | 2 | `cluster` | pure |
-//! | 3 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads bundles |
-//! | 4 | `desired`, `kubeapi` | `desired` is pure; `kubeapi` talks to the API through a host |
-//! | 5 | `plan`, `observe` | `plan` is pure; `observe` only looks |
-//! | 6 | `journal` | the state folder |
+//! | 3 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads files on this machine |
+//! | 4 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
+//! | 5 | `plan`, `endpoints` | `plan` is pure; `endpoints` is what runs on hosts, behind one trait |
+//! | 6 | `observe`, `journal` | `observe` only looks; `journal` is the state folder |
 //! | 7 | `engine`, `report` | runs a plan; shows events |
 //! | 8 | `ops` | use cases |
 //! | 9 | `cli` | arguments, exit codes |
@@ -20,6 +20,7 @@ pub mod base;
 pub mod bundle;
 pub mod cluster;
 pub mod desired;
+pub mod entropy;
 pub mod event;
 pub mod host;
 pub mod journal;

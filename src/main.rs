@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: a runtime, and nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    provision::cli::run(std::env::args_os())
+}

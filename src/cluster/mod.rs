@@ -1,6 +1,7 @@
 //! The cluster as it is meant: every default filled in, every rule checked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -66,6 +67,14 @@ pub struct Roles {
     pub etcd: bool,
     /// Takes workloads.
     pub worker: bool,
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [(self.control_plane, "controlplane"), (self.etcd, "etcd"), (self.worker, "worker")];
+        let held: Vec<&str> = words.iter().filter(|(held, _)| *held).map(|(_, word)| *word).collect();
+        formatter.pad(&held.join(","))
+    }
 }
 
 /// Where and as whom SSH logs in.

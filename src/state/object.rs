@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::NodeName;
+
 /// What names an object: group and version, kind, namespace, name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
@@ -16,6 +18,18 @@ pub struct ObjectKey {
     pub namespace: String,
     /// The object's name.
     pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of a Node object.
+    pub fn node(name: &NodeName) -> Self {
+        Self { api_version: "v1".into(), kind: "Node".into(), namespace: String::new(), name: name.to_string() }
+    }
+
+    /// The key of a Namespace object.
+    pub fn namespace(name: &str) -> Self {
+        Self { api_version: "v1".into(), kind: "Namespace".into(), namespace: String::new(), name: name.to_owned() }
+    }
 }
 
 impl fmt::Display for ObjectKey {

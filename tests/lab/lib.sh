@@ -15,20 +15,8 @@ die() {
 
 # with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
 # process, however it ends. Background processes must close LOCK_FD, or they would keep it.
-with_lock() {
-    local name=$1 LOCK_FD
-    shift
-    mkdir -p "$CACHE/locks"
-    exec {LOCK_FD}>"$CACHE/locks/$name"
-    if ! flock -n "$LOCK_FD"; then
-        say "waiting for another call that holds $CACHE/locks/$name"
-        flock "$LOCK_FD"
-    fi
-    "$@"
-    exec {LOCK_FD}>&-
-}
 
-# closure NAME: the text of the function NAME and of all functions of ours that it names.
+# closure NAME: the text of the function NAME and of all functions of ours that stand in it as words.
 closure() {
     local todo=("$1") seen=" say die " name word text all
     all=$(declare -F | awk '{print $3}' | sort)
@@ -40,7 +28,7 @@ closure() {
         text=$(declare -f "$name")
         printf '%s\n' "$text"
         while read -r word; do todo+=("$word"); done < <(
-            comm -12 <(printf '%s\n' "$all") <(grep -oE '[a-z_][a-z0-9_]+' <<<"$text" | sort -u)
+            comm -12 <(printf '%s\n' "$all") <(tr -s '[:space:];(){}|&"' '\n' <<<"$text" | grep -xE '[a-z_][a-z0-9_]+' | sort -u)
         )
     done
 }
@@ -57,9 +45,10 @@ source_key() {
 
 # part NAME BUILDER ARG...: makes the part NAME by `BUILDER FOLDER ARG...` unless the cache has it from
 # the same recipe, and sets PART to NAME/KEY, its folder under $PARTS. A part appears by one rename,
-# so one that is there is whole; those of older recipes are removed.
+# so one that is there is whole; those of older recipes are removed
+# (of bundles once the new one is published).
 part() {
-    local name=$1 builder=$2 key work started status
+    local name=$1 builder=$2 key work started status teller
     shift 2
     key=$(recipe "$builder" "$@")
     PART=$name/$key
@@ -69,6 +58,8 @@ part() {
     chmod 755 "$work"
     say "building $name (log: $LOGS/$name.log)"
     started=$SECONDS
+    tell_time "$name" "$started" >/dev/null &
+    teller=$!
     set +e
     (
         set -e
@@ -76,15 +67,33 @@ part() {
     ) >"$LOGS/$name.log" 2>&1
     status=$?
     set -e
-    if [ $status -ne 0 ]; then
+    kill "$teller"
+    if [ "$status" -ne 0 ]; then
         tail -n 15 "$LOGS/$name.log" >&2
         rm -rf "$work"
         die "building $name failed after $((SECONDS - started)) s; the whole log is $LOGS/$name.log"
     fi
     mv -T "$work" "$PARTS/$PART"
-    find "$PARTS/$name" -mindepth 1 -maxdepth 1 ! -name "$key" -exec rm -rf {} +
+    case $name in bundle-*) ;; *) prune_part ;; esac
     say "built $name in $((SECONDS - started)) s, $(du -sh "$PARTS/$PART" | cut -f1)"
 }
+
+# tell_time NAME STARTED: says every half minute that a build goes on, as long as this call lives.
+tell_time() {
+    local nap=
+    trap 'kill $nap; exit 0' TERM
+    close_locks
+    while kill -0 $$ 2>/dev/null; do
+        # Nothing of ours may hold the caller's output open.
+        sleep 30 >/dev/null 2>&1 &
+        nap=$!
+        wait "$nap"
+        say "still building $1, $((SECONDS - $2)) s"
+    done
+}
+
+# prune_part: removes the folders of older recipes of the part in PART.
+prune_part() { find "$PARTS/${PART%/*}" -mindepth 1 -maxdepth 1 ! -name "${PART#*/}" -exec rm -rf {} +; }
 
 # have_part NAME BUILDER ARG...: whether the part is there.
 have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
@@ -93,4 +102,28 @@ have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
 sweep() {
     mkdir -p "$CACHE/tmp"
     find "$CACHE/tmp" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} +
+}
+
+LOCK_FDS=()
+
+# with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
+# process, however it ends.
+with_lock() {
+    local name=$1 fd
+    shift
+    mkdir -p "$CACHE/locks"
+    exec {fd}>"$CACHE/locks/$name"
+    if ! flock -n "$fd"; then
+        say "waiting for another call that holds $CACHE/locks/$name"
+        flock "$fd"
+    fi
+    LOCK_FDS+=("$fd")
+    "$@"
+    exec {fd}>&-
+}
+
+# close_locks: for a process in the background, which would keep the locks beyond this call's end.
+close_locks() {
+    local fd
+    for fd in "${LOCK_FDS[@]}"; do exec {fd}>&-; done
 }

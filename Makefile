@@ -1,0 +1,39 @@
+# The front door. `make` alone lists the targets.
+
+# What `make lab` and `make lab-hosts` take: HOSTS=1, 3, 3+1 ...; KUBERNETES=v1.34.1 or v1.24.17.
+export HOSTS KUBERNETES
+GO_SOURCES := $(dir $(wildcard tests/lab/*/main.go))
+
+.DEFAULT_GOAL := help
+.PHONY: help build lint test test-long bench lab lab-hosts lab-down
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the tool, target/release/provision
+	cargo build --release
+
+lint: ## formatting, clippy, shellcheck, go vet
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	shellcheck -x -a -P tests/lab tests/lab/lab
+	shellcheck tests/lab/host/lab-init .ci/run
+	@for folder in $(GO_SOURCES); do (cd $$folder && echo "go vet $$folder" && go vet . && test -z "$$(gofmt -l .)") || exit 1; done
+
+test: ## every test, those on the lab included
+	cargo test
+
+test-long: ## the full lists of kill points and faults
+	cargo test -- --include-ignored
+
+bench: ## the speed figures, on the lab
+	cargo test --release --test bench -- --nocapture
+
+lab: ## a cluster on throw-away hosts of this machine (HOSTS=1|3|3+1, KUBERNETES=v1.34.1|v1.24.17)
+	tests/lab/lab up
+
+lab-hosts: ## only the empty hosts and target/lab/cluster.yml for them (HOSTS=n)
+	tests/lab/lab hosts
+
+lab-down: ## take away everything that the lab made
+	tests/lab/lab down

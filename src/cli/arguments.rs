@@ -1,0 +1,82 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Kubernetes on your own machines, from one cluster.yml.
+#[derive(Debug, Parser)]
+#[command(name = "provision", version, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check cluster.yml without connecting anywhere.
+    Validate(Common),
+    /// Show what `up` would change on each host, and why. Exit code 2 when there are changes.
+    Plan(Connect),
+    /// Bring the hosts to the state that cluster.yml describes.
+    Up {
+        #[command(flatten)]
+        connect: Connect,
+        /// Do not ask before changing something.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Show nodes, components and certificates.
+    Status(Connect),
+    /// Write a kubeconfig: one context for each control plane, a healthy one current.
+    Kubeconfig {
+        #[command(flatten)]
+        connect: Connect,
+        /// Write to this file (mode 0600) instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// The cluster's description; state is kept beside it.
+    #[arg(long, short, value_name = "FILE", default_value = "cluster.yml")]
+    pub config: PathBuf,
+    /// A release catalog laid over the built-in one.
+    #[arg(long, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
+}
+
+/// Options of commands that talk to hosts.
+#[derive(Debug, Clone, Args)]
+pub struct Connect {
+    #[command(flatten)]
+    pub common: Common,
+    /// A folder with images and files for hosts that lack them; may be given several times.
+    #[arg(long, value_name = "FOLDER")]
+    pub bundle: Vec<PathBuf>,
+    /// Refuse hosts whose SSH key is not known yet, instead of recording it.
+    #[arg(long)]
+    pub strict_host_keys: bool,
+    /// Seconds until a connection attempt is given up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub connect_timeout: u64,
+    /// How to show progress.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Progress::Auto)]
+    pub progress: Progress,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Progress {
+    /// A display on a terminal, lines elsewhere.
+    Auto,
+    /// One line per event.
+    Plain,
+    /// One JSON object per event.
+    Json,
+}

@@ -1,0 +1,251 @@
+//! Each command: from arguments to a use case, from its result to text and exit code.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::base::RunId;
+use crate::bundle::Bundles;
+use crate::engine::Cancellation;
+use crate::entropy;
+use crate::journal::{Holder, RealDisk, State, StateFolder};
+use crate::ops::{
+    self, ConnectOptions, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome,
+};
+use crate::plan::Plan;
+use crate::report::Console;
+
+use super::arguments::{Arguments, Command, Common, Connect, Progress};
+use super::exit;
+
+/// Runs a command to its exit code.
+pub(super) fn run(arguments: Arguments) -> ExitCode {
+    let result = match arguments.command {
+        Command::Validate(common) => validate(&common),
+        Command::Plan(connect) => block_on(plan(&connect)),
+        Command::Up { connect, yes } => block_on(up(&connect, yes)),
+        Command::Status(connect) => block_on(status(&connect)),
+        Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
+    };
+    match result {
+        Ok(code) => code.into(),
+        Err(error) => {
+            say_error(&error);
+            exit::code(&error).into()
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, OperationError>;
+
+fn block_on(command: impl Future<Output = Result<u8>>) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|source| OperationError::LocalFile {
+        operation: "starting threads for",
+        path: PathBuf::from("provision"),
+        source,
+    })?;
+    runtime.block_on(command)
+}
+
+/// What is written after an error: the error with its causes, and the next step.
+fn say_error(error: &OperationError) {
+    let mut text = format!("error: {error}\n");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!("  because: {cause}\n"));
+        source = cause.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("help: {hint}\n"));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Writing to a closed pipe is no error of ours.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn setup(common: &Common) -> Setup {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    Setup { config: common.config.clone(), catalog: common.catalog.clone(), home }
+}
+
+fn load(common: &Common) -> Result<(Setup, Loaded)> {
+    let setup = setup(common);
+    let loaded = ops::load(&setup)?;
+    for advice in &loaded.advice {
+        let _ = writeln!(std::io::stderr(), "{advice}");
+    }
+    Ok((setup, loaded))
+}
+
+fn validate(common: &Common) -> Result<u8> {
+    let (setup, loaded) = load(common)?;
+    let nodes = loaded.cluster.nodes.len();
+    say(&format!("{} is valid: cluster {}, Kubernetes {}, {nodes} nodes\n", setup.config.display(), loaded.cluster.name, loaded.cluster.version));
+    Ok(exit::SUCCESS)
+}
+
+/// Everything that a command with hosts begins with.
+struct Session {
+    setup: Setup,
+    loaded: Loaded,
+    bundles: Bundles,
+    options: ConnectOptions,
+    console: Console,
+    now: i64,
+}
+
+impl Session {
+    fn open(connect: &Connect) -> Result<Self> {
+        let (setup, loaded) = load(&connect.common)?;
+        let bundles = Bundles::open(&connect.bundle)?;
+        let options = ConnectOptions {
+            known_hosts: setup.known_hosts(),
+            strict: connect.strict_host_keys,
+            timeout: Duration::from_secs(connect.connect_timeout),
+            agent_socket: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
+        };
+        let now = jiff::Timestamp::now().as_second();
+        Ok(Self { setup, loaded, bundles, options, console: console(connect.progress), now })
+    }
+
+    fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
+        SurveyInput {
+            loaded: &self.loaded,
+            state,
+            bundles: &self.bundles,
+            options: &self.options,
+            now: self.now,
+            events: &self.console,
+        }
+    }
+
+    fn peek(&self) -> Result<State> {
+        Ok(State::peek(&RealDisk, &self.setup.state_folder())?)
+    }
+}
+
+fn console(progress: Progress) -> Console {
+    let plain = std::env::var_os("NO_COLOR").is_some() || !std::io::stderr().is_terminal();
+    match progress {
+        Progress::Json => Console::json(),
+        Progress::Plain => Console::plain(),
+        Progress::Auto if plain => Console::plain(),
+        Progress::Auto => Console::display(),
+    }
+}
+
+async fn plan(connect: &Connect) -> Result<u8> {
+    let session = Session::open(connect)?;
+    let state = session.peek()?;
+    let survey = ops::survey(&session.survey_input(&state)).await?;
+    session.console.finish();
+    say(&format!("{}\n", survey.plan));
+    let changes = survey.plan.changes() > 0 || !survey.plan.refusals.is_empty();
+    Ok(if changes { exit::CHANGES } else { exit::SUCCESS })
+}
+
+async fn up(connect: &Connect, yes: bool) -> Result<u8> {
+    let session = Session::open(connect)?;
+    let run = RunId(entropy::run_id(jiff::Timestamp::now()));
+    let holder = Holder::this_process(run.clone());
+    let mut folder = StateFolder::open(Arc::new(RealDisk), &session.setup.state_folder(), holder)?;
+    let state = folder.state().clone();
+    let cancellation = Cancellation::default();
+    let interrupts = tokio::spawn(listen(cancellation.clone()));
+    let consent = Terminal { console: &session.console, yes };
+    let input = UpInput { survey: session.survey_input(&state), run, consent: &consent, cancellation: &cancellation };
+    let result = ops::up(&mut folder, &input).await;
+    interrupts.abort();
+    session.console.finish();
+    match result? {
+        UpOutcome::NothingToDo => say("Nothing to do.\n"),
+        UpOutcome::Applied { steps } => say(&applied(&session, steps)),
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// Ctrl-C: the first lets running steps end, the second gives up on them.
+async fn listen(cancellation: Cancellation) {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        cancellation.request();
+    }
+}
+
+fn applied(session: &Session, steps: usize) -> String {
+    let cluster = &session.loaded.cluster;
+    let config = session.setup.config.display();
+    format!(
+        "Cluster {} runs Kubernetes {} ({steps} steps).\n{}  provision kubeconfig --config {config} --output kubeconfig\n  kubectl --kubeconfig kubeconfig get nodes\n",
+        cluster.name,
+        cluster.version,
+        pod_security(cluster.pod_security),
+    )
+}
+
+fn pod_security(level: crate::cluster::PodSecurity) -> &'static str {
+    match level {
+        crate::cluster::PodSecurity::Restricted => {
+            "Pod security is `restricted`: a pod must run as a non-root user, drop all capabilities, allow no privilege\n\
+             escalation and use the RuntimeDefault seccomp profile; others are refused. See README, \"What restricted means\".\n"
+        }
+        crate::cluster::PodSecurity::Baseline => "Pod security is `baseline`.\n",
+        crate::cluster::PodSecurity::Privileged => "Pod security is `privileged`: pods may do anything to their node.\n",
+    }
+}
+
+/// The operator at the terminal; without one, only `--yes` is consent.
+struct Terminal<'a> {
+    console: &'a Console,
+    yes: bool,
+}
+
+impl Consent for Terminal<'_> {
+    fn ask<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            self.console.suspend(|| say(&format!("{plan}\n")));
+            if self.yes {
+                return true;
+            }
+            if !std::io::stdin().is_terminal() {
+                say("Standard input is no terminal: give --yes to carry this out.\n");
+                return false;
+            }
+            self.console.suspend(|| {
+                say("Carry this out? [y/N] ");
+                let _ = std::io::stdout().flush();
+                let mut answer = String::new();
+                let read = std::io::stdin().read_line(&mut answer).is_ok();
+                read && matches!(answer.trim(), "y" | "Y" | "yes")
+            })
+        })
+    }
+}
+
+async fn status(connect: &Connect) -> Result<u8> {
+    let session = Session::open(connect)?;
+    let state = session.peek()?;
+    let status = ops::status(&session.survey_input(&state)).await?;
+    session.console.finish();
+    say(&status.to_string());
+    Ok(if status.is_healthy() { exit::SUCCESS } else { exit::CHANGES })
+}
+
+async fn kubeconfig(connect: &Connect, output: Option<PathBuf>) -> Result<u8> {
+    let session = Session::open(connect)?;
+    let state = session.peek()?;
+    let text = ops::kubeconfig(&session.survey_input(&state)).await?;
+    session.console.finish();
+    match output {
+        None => say(&String::from_utf8_lossy(text.expose())),
+        Some(path) => ops::write_private(&path, &text)?,
+    }
+    Ok(exit::SUCCESS)
+}

@@ -1,0 +1,32 @@
+//! Exit codes, documented in `docs/output.md`.
+
+use crate::ops::OperationError;
+
+/// Everything is as asked for.
+pub const SUCCESS: u8 = 0;
+/// Something failed on the way; what was done stays, and the next `up` goes on.
+pub const FAILED: u8 = 1;
+/// `plan`: there are changes. `status`: something is not healthy.
+pub const CHANGES: u8 = 2;
+/// The input is wrong: arguments, `cluster.yml`, catalog, bundle, key file. No host was touched.
+pub const INPUT: u8 = 3;
+/// Pre-flight or the plan refuses; no host was changed.
+pub const REFUSED: u8 = 4;
+/// The state folder is damaged, newer, or held by another run.
+pub const STATE: u8 = 5;
+/// The operator stopped the run.
+pub const CANCELLED: u8 = 130;
+
+/// clap's own code for wrong arguments is ours for wrong input.
+pub const USAGE: u8 = INPUT;
+
+/// The code for an error.
+pub fn code(error: &OperationError) -> u8 {
+    match error {
+        OperationError::Input(_) | OperationError::LocalFile { .. } | OperationError::Bundle(_) => INPUT,
+        OperationError::Refused(_) | OperationError::Preflight(_) | OperationError::Declined => REFUSED,
+        OperationError::State(_) | OperationError::Keys(_) => STATE,
+        OperationError::Cancelled => CANCELLED,
+        OperationError::Incomplete { .. } | OperationError::Desired(_) | OperationError::Endpoint(_) => FAILED,
+    }
+}

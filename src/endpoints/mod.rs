@@ -1,0 +1,61 @@
+//! What runs on the hosts and is reached through them: etcd and the Kubernetes API.
+//!
+//! One trait, so that a run can be tried against a fake at every point at which it could be interrupted.
+
+mod tunnel;
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::base::{Epoch, NodeName};
+use crate::desired::NodeMetadata;
+use crate::state::{Object, ObjectKey, ObservedEtcdMember};
+
+pub use tunnel::{Credentials, TunnelEndpoints};
+
+/// Why etcd or the API did not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {reason}")]
+pub struct EndpointError {
+    /// What was asked, with node or object.
+    pub operation: String,
+    /// The answer, or why there was none.
+    pub reason: String,
+}
+
+/// The half that only reads.
+pub trait ReadEndpoints: Send + Sync {
+    /// etcd's members by name, as any member lists them.
+    fn etcd_members(&self) -> BoxFuture<'_, Result<BTreeMap<String, ObservedEtcdMember>, EndpointError>>;
+
+    /// Whether this node's member serves reads and writes.
+    fn etcd_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Whether this node's apiserver says that it is ready.
+    fn api_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Whether something accepts connections on this loopback port of a node.
+    fn listens<'a>(&'a self, node: &'a NodeName, port: u16) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Objects by key, through the first apiserver that answers; those that do not exist are left out. With them come
+    /// all Node objects.
+    fn read<'a>(
+        &'a self,
+        keys: &'a [ObjectKey],
+    ) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
+}
+
+/// The half that changes what the API holds.
+pub trait Endpoints: ReadEndpoints {
+    /// Applies objects at once, by server-side apply as the tool's own field manager.
+    fn apply<'a>(&'a self, epoch: Epoch, objects: &'a [Object]) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Sets labels and taints of a Node and leaves those of others alone.
+    fn set_node_metadata<'a>(
+        &'a self,
+        epoch: Epoch,
+        metadata: &'a NodeMetadata,
+    ) -> BoxFuture<'a, Result<(), EndpointError>>;
+}

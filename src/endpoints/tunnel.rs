@@ -1,0 +1,224 @@
+//! etcd and the API through the hosts' SSH connections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, join_all, select_ok};
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::base::{Epoch, NodeName};
+use crate::cluster::Cluster;
+use crate::desired::NodeMetadata;
+use crate::etcd::EtcdMember;
+use crate::host::ReadHost;
+use crate::https::ClientTls;
+use crate::kubeapi::{KubeApi, Readiness};
+use crate::pki::{
+    self, Authority, Identity, KeyMaker, Material, MaterialName, PkiError, RUN_LIFETIME_SECONDS, Subject, Validity,
+};
+use crate::state::{Object, ObjectKey, ObservedEtcdMember};
+
+use super::{EndpointError, Endpoints, ReadEndpoints};
+
+const API_PORT: u16 = 6443;
+const ETCD_PORT: u16 = 2379;
+
+/// As whom a run talks to the API and to etcd: identities of one hour that exist in memory only.
+pub struct Credentials {
+    api: Identity,
+    api_authority: String,
+    etcd: Identity,
+    etcd_authority: String,
+}
+
+impl Credentials {
+    /// Signs the run's identities. Only the first bindings of a new cluster are made as `system:masters`; a living
+    /// cluster is entered as a member of `provision:admins`, whose rights can be taken away.
+    pub fn for_run(material: &Material, living: bool, now: i64, maker: &mut dyn KeyMaker) -> Result<Self, PkiError> {
+        let subject = if living { Subject::admin("provision:run") } else { Subject::first_bindings() };
+        let validity = Validity::starting(now, RUN_LIFETIME_SECONDS);
+        Ok(Self {
+            api: pki::run_identity(material, Authority::Cluster, subject, validity, maker)?,
+            api_authority: certificate(material, Authority::Cluster),
+            etcd: pki::run_identity(material, Authority::Etcd, Subject::etcd_client(), validity, maker)?,
+            etcd_authority: certificate(material, Authority::Etcd),
+        })
+    }
+}
+
+fn certificate(material: &Material, authority: Authority) -> String {
+    let entry = material.get(&MaterialName::authority(authority));
+    entry.and_then(|entry| entry.certificate.clone()).unwrap_or_default()
+}
+
+/// What runs on hosts, reached through channels of their SSH connections. One connection for each server, kept.
+pub struct TunnelEndpoints {
+    hosts: BTreeMap<NodeName, Arc<dyn ReadHost>>,
+    control_planes: Vec<NodeName>,
+    etcd_members: Vec<NodeName>,
+    api_tls: ClientTls,
+    etcd_tls: ClientTls,
+    apis: Kept<KubeApi>,
+    members: Kept<EtcdMember>,
+}
+
+/// Connections by node. The inner lock lets only one caller connect to a server while others wait for the result.
+type Kept<T> = Mutex<BTreeMap<NodeName, Arc<Mutex<Option<T>>>>>;
+
+async fn slot<T>(kept: &Kept<T>, node: &NodeName) -> Arc<Mutex<Option<T>>> {
+    let mut kept = kept.lock().await;
+    Arc::clone(kept.entry(node.clone()).or_insert_with(|| Arc::new(Mutex::new(None))))
+}
+
+fn failed(operation: impl Into<String>, error: &dyn std::error::Error) -> EndpointError {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    EndpointError { operation: operation.into(), reason }
+}
+
+impl TunnelEndpoints {
+    /// Prepares; nothing is connected before it is used.
+    pub fn new(
+        cluster: &Cluster,
+        hosts: BTreeMap<NodeName, Arc<dyn ReadHost>>,
+        credentials: &Credentials,
+    ) -> Result<Self, EndpointError> {
+        let tls = |authority: &str, name: &str, identity: &Identity| {
+            ClientTls::new(authority, name, identity).map_err(|error| failed("preparing TLS", &error))
+        };
+        Ok(Self {
+            control_planes: cluster.control_planes().map(|node| node.name.clone()).collect(),
+            etcd_members: cluster.etcd_members().map(|node| node.name.clone()).collect(),
+            api_tls: tls(&credentials.api_authority, "kubernetes", &credentials.api)?,
+            etcd_tls: tls(&credentials.etcd_authority, "localhost", &credentials.etcd)?,
+            hosts,
+            apis: Mutex::default(),
+            members: Mutex::default(),
+        })
+    }
+
+    fn host(&self, node: &NodeName) -> Result<&Arc<dyn ReadHost>, EndpointError> {
+        let missing = || EndpointError { operation: format!("reaching {node}"), reason: "no connection".into() };
+        self.hosts.get(node).ok_or_else(missing)
+    }
+
+    async fn api(&self, node: &NodeName) -> Result<KubeApi, EndpointError> {
+        let slot = slot(&self.apis, node).await;
+        let mut kept = slot.lock().await;
+        if let Some(api) = kept.as_ref().filter(|api| !api.read().is_closed()) {
+            return Ok(api.clone());
+        }
+        let api = KubeApi::connect(self.host(node)?.as_ref(), API_PORT, &self.api_tls).await;
+        let api = api.map_err(|error| failed(format!("connecting to the API of {node}"), &error))?;
+        *kept = Some(api.clone());
+        Ok(api)
+    }
+
+    /// The first apiserver that accepts a connection.
+    async fn any_api(&self) -> Result<KubeApi, EndpointError> {
+        let attempts: Vec<_> = self.control_planes.iter().map(|node| Box::pin(self.api(node))).collect();
+        if attempts.is_empty() {
+            return Err(EndpointError { operation: "reaching the API".into(), reason: "no control plane".into() });
+        }
+        select_ok(attempts).await.map(|(api, _)| api)
+    }
+
+    async fn member(&self, node: &NodeName) -> Result<EtcdMember, EndpointError> {
+        let slot = slot(&self.members, node).await;
+        let mut kept = slot.lock().await;
+        if let Some(member) = kept.as_ref().filter(|member| !member.is_closed()) {
+            return Ok(member.clone());
+        }
+        let member = EtcdMember::connect(self.host(node)?.as_ref(), ETCD_PORT, &self.etcd_tls).await;
+        let member = member.map_err(|error| failed(format!("connecting to etcd of {node}"), &error))?;
+        *kept = Some(member.clone());
+        Ok(member)
+    }
+
+    async fn members_of(&self, node: &NodeName) -> Result<BTreeMap<String, ObservedEtcdMember>, EndpointError> {
+        let members = self.member(node).await?.members().await;
+        members.map_err(|error| failed(format!("listing etcd's members on {node}"), &error))
+    }
+}
+
+impl ReadEndpoints for TunnelEndpoints {
+    fn etcd_members(&self) -> BoxFuture<'_, Result<BTreeMap<String, ObservedEtcdMember>, EndpointError>> {
+        Box::pin(async move {
+            let attempts: Vec<_> = self.etcd_members.iter().map(|node| Box::pin(self.members_of(node))).collect();
+            if attempts.is_empty() {
+                return Ok(BTreeMap::new());
+            }
+            select_ok(attempts).await.map(|(members, _)| members)
+        })
+    }
+
+    fn etcd_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(async move {
+            let health = self.member(node).await?.health().await;
+            health.map_err(|error| failed(format!("etcd of {node}"), &error))
+        })
+    }
+
+    fn api_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(async move {
+            let operation = || format!("the API of {node}");
+            match self.api(node).await?.read().ready().await {
+                Ok(Readiness::Ready) => Ok(()),
+                Ok(Readiness::NotReady(reason)) => Err(EndpointError { operation: operation(), reason }),
+                Err(error) => Err(failed(operation(), &error)),
+            }
+        })
+    }
+
+    fn listens<'a>(&'a self, node: &'a NodeName, port: u16) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(async move {
+            let stream = self.host(node)?.open_tcp("127.0.0.1", port).await;
+            stream.map(|_| ()).map_err(|error| failed(format!("port {port} of {node}"), &error))
+        })
+    }
+
+    fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
+        Box::pin(async move {
+            let api = self.any_api().await?;
+            let reading = |error: crate::kubeapi::KubeApiError| failed("reading the API", &error);
+            let (objects, nodes) = futures::future::join(api.read().get_all(keys), api.read().nodes()).await;
+            let mut objects = objects.map_err(reading)?;
+            for node in nodes.map_err(reading)? {
+                if let Some(name) = node["metadata"]["name"].as_str().and_then(|name| NodeName::new(name).ok()) {
+                    objects.insert(ObjectKey::node(&name), node);
+                }
+            }
+            Ok(objects)
+        })
+    }
+}
+
+impl Endpoints for TunnelEndpoints {
+    fn apply<'a>(&'a self, _epoch: Epoch, objects: &'a [Object]) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(async move {
+            let api = self.any_api().await?;
+            let results = join_all(objects.iter().map(|object| api.apply(object))).await;
+            for (object, result) in objects.iter().zip(results) {
+                result.map_err(|error| failed(format!("applying {}", object.key), &error))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn set_node_metadata<'a>(
+        &'a self,
+        _epoch: Epoch,
+        metadata: &'a NodeMetadata,
+    ) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(async move {
+            let api = self.any_api().await?;
+            let result = api.set_node_metadata(&metadata.name, &metadata.labels, &metadata.taints).await;
+            result.map_err(|error| failed(format!("labelling node {}", metadata.name), &error))
+        })
+    }
+}

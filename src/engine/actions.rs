@@ -1,0 +1,106 @@
+//! What each action of a plan does.
+
+use crate::base::NodeName;
+use crate::desired::predicted_cgroup_driver;
+use crate::event::Event;
+use crate::host::{Change, HostError, SharedHost};
+use crate::plan::{Action, Step};
+
+use super::{Context, waiter};
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The host refused or broke.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// etcd or the API refused.
+    #[error(transparent)]
+    Endpoint(#[from] crate::endpoints::EndpointError),
+    /// A condition did not come true.
+    #[error("still not so after {seconds} s: {reason}")]
+    TimedOut {
+        /// How long was waited.
+        seconds: u64,
+        /// The last reason.
+        reason: String,
+    },
+    /// The operator stopped the run.
+    #[error("stopped while waiting; run `provision up` again to go on")]
+    Cancelled,
+    /// The installed runtime is not the one that the plan was made for.
+    #[error("{host}: the installed runtime differs from what was planned for: {difference}; run `provision up` again")]
+    RuntimeDiffers {
+        /// Host.
+        host: NodeName,
+        /// What differs.
+        difference: String,
+    },
+    /// The run's record cannot be written.
+    #[error("the run's record cannot be written: {0}")]
+    Record(String),
+    /// The plan names a host that the run does not have.
+    #[error("no connection to {0}")]
+    NoHost(NodeName),
+}
+
+/// Does what a step says. Every action may be repeated: what is done already does no harm.
+pub(super) async fn perform(step: &Step, context: &Context<'_>) -> Result<(), StepError> {
+    let endpoints = &context.world.endpoints;
+    match &step.action {
+        Action::Change(changes) => {
+            for change in changes {
+                make(step, change, context).await?;
+            }
+        }
+        Action::RunContainer(spec) => {
+            make(step, &Change::CreateContainer(spec.clone()), context).await?;
+            make(step, &Change::StartContainer(spec.name.clone()), context).await?;
+        }
+        Action::StartContainer(name) => make(step, &Change::StartContainer(name.clone()), context).await?,
+        Action::StartUnit(name) => {
+            let units = vec![name.clone()];
+            let change = Change::Units { enable: units.clone(), start: units, restart: Vec::new() };
+            make(step, &change, context).await?;
+        }
+        Action::VerifyRuntime => verify_runtime(step, context).await?,
+        Action::Apply(objects) => endpoints.apply(context.world.epoch, objects).await?,
+        Action::SetNodeMetadata(metadata) => endpoints.set_node_metadata(context.world.epoch, metadata).await?,
+        Action::Wait(condition) => waiter::wait(&step.id, condition, context).await?,
+    }
+    Ok(())
+}
+
+async fn make(step: &Step, change: &Change, context: &Context<'_>) -> Result<(), StepError> {
+    let total = match change {
+        Change::Send { payload, .. } | Change::LoadImage { payload, .. } => payload.size,
+        _ => 0,
+    };
+    let progress = |sent: u64| {
+        context.events.emit(Event::StepProgress { step: step.id.clone(), sent, total });
+    };
+    host(step, context)?.change(context.world.epoch, change, &progress).await?;
+    Ok(())
+}
+
+fn host<'a>(step: &Step, context: &Context<'a>) -> Result<&'a SharedHost, StepError> {
+    let name = step.host.as_ref().expect("only steps of a host change a host");
+    context.world.hosts.get(name).ok_or_else(|| StepError::NoHost(name.clone()))
+}
+
+/// Compares what the installation has brought with what kubelet's configuration was rendered for.
+async fn verify_runtime(step: &Step, context: &Context<'_>) -> Result<(), StepError> {
+    let host = host(step, context)?;
+    let differs = |difference: String| StepError::RuntimeDiffers { host: host.node().clone(), difference };
+    let facts = host.look(&context.world.look).await?.facts;
+    let Some(planned) = context.world.facts.get(host.node()) else { return Ok(()) };
+    let wanted = predicted_cgroup_driver(planned);
+    match facts.docker {
+        None => Err(differs("Docker is not there".into())),
+        Some(docker) if !docker.running => Err(differs(format!("Docker {} does not answer", docker.version))),
+        Some(docker) if docker.cgroup_driver != wanted => {
+            Err(differs(format!("Docker uses cgroup driver {:?} instead of {wanted:?}", docker.cgroup_driver)))
+        }
+        Some(_) => Ok(()),
+    }
+}

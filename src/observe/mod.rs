@@ -1,0 +1,87 @@
+//! Looks at all hosts, at etcd and at the API at once. Holds only the reading halves: it cannot change anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, join, join_all};
+
+use crate::base::NodeName;
+use crate::cluster::Cluster;
+use crate::endpoints::ReadEndpoints;
+use crate::host::{LookRequest, ReadHost};
+use crate::state::{Observed, ObservedApi, ObservedHost, ObjectKey};
+
+/// What a look is about.
+pub struct Subject<'a> {
+    /// Hosts by node: connected, or why not.
+    pub hosts: BTreeMap<NodeName, Result<Arc<dyn ReadHost>, String>>,
+    /// etcd and the API; none while there is no authority that could let us in.
+    pub endpoints: Option<&'a dyn ReadEndpoints>,
+    /// What to look at on each host.
+    pub request: LookRequest,
+    /// Objects to read.
+    pub objects: Vec<ObjectKey>,
+}
+
+/// Looks at everything in one round.
+pub async fn gather(subject: &Subject<'_>) -> Observed {
+    let looks = subject.hosts.iter().map(|(name, host)| look(name, host, &subject.request));
+    let (hosts, (api, etcd_members)) = join(join_all(looks), endpoints(subject)).await;
+    Observed { hosts: hosts.into_iter().collect(), api, etcd_members }
+}
+
+async fn look(
+    name: &NodeName,
+    host: &Result<Arc<dyn ReadHost>, String>,
+    request: &LookRequest,
+) -> (NodeName, ObservedHost) {
+    let seen = match host {
+        Err(reason) => ObservedHost::Unreachable(reason.clone()),
+        Ok(host) => match host.look(request).await {
+            Ok(snapshot) => ObservedHost::Reached(Box::new(snapshot)),
+            Err(error) => ObservedHost::Unreachable(error.to_string()),
+        },
+    };
+    (name.clone(), seen)
+}
+
+type Members = BTreeMap<String, crate::state::ObservedEtcdMember>;
+
+fn endpoints<'a>(subject: &'a Subject<'_>) -> BoxFuture<'a, (ObservedApi, Members)> {
+    Box::pin(async move {
+        let Some(endpoints) = subject.endpoints else {
+            return (ObservedApi::Unreachable("the cluster has no authority yet".into()), Members::new());
+        };
+        let (objects, members) = join(endpoints.read(&subject.objects), endpoints.etcd_members()).await;
+        let api = match objects {
+            Ok(objects) => ObservedApi::Reached { objects },
+            Err(error) => ObservedApi::Unreachable(error.to_string()),
+        };
+        (api, members.unwrap_or_default())
+    })
+}
+
+/// What a look must find out for this cluster: every folder that the tool owns, and what decides its plans.
+pub fn request(cluster: &Cluster) -> LookRequest {
+    let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
+    LookRequest {
+        folders: texts(&["/etc/kubernetes", "/opt/provision", "/opt/cni/bin"]),
+        paths: texts(&[
+            "/etc/modules-load.d/provision.conf",
+            "/etc/sysctl.d/90-provision.conf",
+            "/etc/systemd/system/kubelet.service",
+            "/etc/systemd/system/provision.slice",
+            "/etc/cni",
+            "/etc/cni/net.d",
+            "/opt",
+            "/opt/cni",
+            "/var/lib/etcd",
+            "/var/lib/etcd/member",
+            "/var/lib/kubelet",
+            "/var/log/kube-audit",
+        ]),
+        texts: texts(&["/etc/docker/daemon.json", "/etc/containerd/config.toml"]),
+        etcd_uid: cluster.etcd_user.0,
+        ..LookRequest::default()
+    }
+}

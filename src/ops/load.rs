@@ -1,0 +1,81 @@
+//! From the files that the operator named to a checked cluster.
+
+use std::path::{Path, PathBuf};
+
+use crate::cluster::{self, Cluster};
+use crate::config;
+use crate::release::{Catalog, Release};
+
+use super::OperationError;
+
+/// What the operator named, and the parts of the environment that matter.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// `cluster.yml`.
+    pub config: PathBuf,
+    /// A catalog laid over the built-in one.
+    pub catalog: Option<PathBuf>,
+    /// The operator's home folder, for `~` in paths.
+    pub home: PathBuf,
+}
+
+impl Setup {
+    /// The state folder beside `cluster.yml`.
+    pub fn state_folder(&self) -> PathBuf {
+        crate::journal::state_path(&self.config)
+    }
+
+    /// The file of known SSH host keys beside `cluster.yml`.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.config.with_extension("known_hosts")
+    }
+}
+
+/// A cluster that passed all checks which need no host.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The text of `cluster.yml`.
+    pub text: String,
+    /// What it means.
+    pub cluster: Cluster,
+    /// The catalog's row for its version.
+    pub release: Release,
+    /// The versions that the catalog knows.
+    pub releases: cluster::Releases,
+    /// Advice that does not stop a run, rendered.
+    pub advice: Vec<String>,
+}
+
+/// Reads, parses, checks. All findings come at once.
+pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
+    let catalog = catalog(setup.catalog.as_deref())?;
+    let bytes = read(&setup.config)?;
+    let origin = setup.config.display().to_string();
+    let input = |findings: config::Findings| OperationError::Input(findings.to_string());
+    let config = config::parse(&bytes, &origin).map_err(input)?;
+    let base = setup.config.parent().unwrap_or(Path::new("")).to_owned();
+    let releases = catalog.releases();
+    let context = cluster::Context { home: setup.home.clone(), base };
+    let (cluster, advice) = cluster::build(&config, &releases, &context).map_err(input)?;
+    let release = catalog.release(&cluster.version).map_err(|error| OperationError::Input(error.to_string()))?;
+    Ok(Loaded { text: String::from_utf8_lossy(&bytes).into_owned(), cluster, release, releases, advice })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, OperationError> {
+    std::fs::read(path).map_err(|source| OperationError::LocalFile { operation: "reading", path: path.into(), source })
+}
+
+fn catalog(overlay: Option<&Path>) -> Result<Catalog, OperationError> {
+    let wrong = |error: crate::release::CatalogError| OperationError::Input(error.to_string());
+    let shipped = Catalog::shipped().map_err(wrong)?;
+    let Some(path) = overlay else { return Ok(shipped) };
+    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    shipped.with_overlay(&text).map_err(wrong)
+}
+
+/// Reads a configuration that was applied once; none if this version no longer understands it.
+pub(super) fn cluster_of(text: &str, releases: &cluster::Releases) -> Option<Cluster> {
+    let config = config::parse(text.as_bytes(), "cluster.yml").ok()?;
+    let context = cluster::Context { home: PathBuf::new(), base: PathBuf::new() };
+    cluster::build(&config, releases, &context).ok().map(|(cluster, _)| cluster)
+}

@@ -1,0 +1,203 @@
+//! Connect, look, render, plan: everything that `plan` and `up` have in common. Changes nothing anywhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::NodeName;
+use crate::bundle::Bundles;
+use crate::cluster::Cluster;
+use crate::desired::{self, Desired};
+use crate::endpoints::{Credentials, ReadEndpoints, TunnelEndpoints};
+use crate::entropy::RandomKeyMaker;
+use crate::event::{Event, EventSink};
+use crate::host::{LookRequest, ReadHost, SharedHost};
+use crate::journal::{EtcdRecord, State};
+use crate::observe::{self, Subject};
+use crate::pki::{self, Completion, Material, PkiRequest, Renewal};
+use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
+use crate::release::Release;
+use crate::state::{HostFacts, Observed, ObservedHost};
+
+use super::connect::{ConnectOptions, Connections, connect};
+use super::load::Loaded;
+use super::pins::{PinInput, Resolved, resolve};
+use super::{OperationError, keys};
+
+/// What is known after a look, and what follows from it.
+pub struct Survey {
+    /// Connected hosts.
+    pub hosts: BTreeMap<NodeName, SharedHost>,
+    /// What was seen.
+    pub observed: Observed,
+    /// Keys and certificates, complete; not stored yet where they are new.
+    pub completion: Completion,
+    /// Record of etcd's first start; not stored yet where it is new.
+    pub etcd: EtcdRecord,
+    /// Bytes.
+    pub resolved: Resolved,
+    /// What shall be.
+    pub desired: Desired,
+    /// What to do.
+    pub plan: Plan,
+    /// Findings that do not stop a run.
+    pub warnings: Vec<PreflightFinding>,
+    /// What was looked at.
+    pub request: LookRequest,
+}
+
+/// Everything that a survey needs.
+pub struct SurveyInput<'a> {
+    /// The checked cluster.
+    pub loaded: &'a Loaded,
+    /// What the state folder holds.
+    pub state: &'a State,
+    /// Bundles at hand.
+    pub bundles: &'a Bundles,
+    /// How to connect.
+    pub options: &'a ConnectOptions,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// Where progress goes.
+    pub events: &'a dyn EventSink,
+}
+
+/// Looks at the world and makes the plan. Pre-flight errors of all hosts come together.
+pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
+    let cluster = &input.loaded.cluster;
+    let stored = keys::material(input.state);
+    // Keys of a new cluster are made while the hosts are being connected to; they cost nothing when they are there.
+    let renewal = if input.state.current().is_some() { Renewal::Report } else { Renewal::Make };
+    let request = PkiRequest { cluster, renewal };
+    let completion = pki::complete(&request, &stored, input.now, &mut RandomKeyMaker)?;
+    let connections = connect(cluster, input.options, input.events).await;
+    let hosts = connected(&connections);
+    let endpoints = if input.state.is_new() {
+        None
+    } else {
+        Some(endpoints(cluster, &hosts, &completion.material, input.state, input.now)?)
+    };
+    input.events.emit(Event::Phase { text: "looking at what is there".into() });
+    let subject = Subject {
+        hosts: readers(&connections),
+        endpoints: endpoints.as_deref().map(|endpoints| endpoints as &dyn ReadEndpoints),
+        request: desired::look_request(cluster, &input.loaded.release),
+        objects: desired::object_keys(cluster, &input.loaded.release),
+    };
+    let observed = observe::gather(&subject).await;
+    conclude(input, hosts, observed, completion, subject.request)
+}
+
+/// From what was seen to the plan: no I/O besides reading bundles.
+fn conclude(
+    input: &SurveyInput<'_>,
+    hosts: BTreeMap<NodeName, SharedHost>,
+    observed: Observed,
+    completion: Completion,
+    request: LookRequest,
+) -> Result<Survey, OperationError> {
+    let cluster = &input.loaded.cluster;
+    let release = &input.loaded.release;
+    let mut findings = plan::preflight(cluster, &observed, &limits(release));
+    stop_on_errors(&findings)?;
+    let locked = input.state.aimed().or(input.state.current()).map(|generation| &generation.lock.pins);
+    let images = desired::images(cluster, release);
+    let resolved = resolve(&PinInput { release, locked, bundles: input.bundles, observed: &observed, images })?;
+    let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, &completion));
+    let desired = desired::render(&desired::Input {
+        cluster,
+        facts: &facts(&observed),
+        bundle: &completion.bundle,
+        release,
+        pins: &resolved.pins,
+        etcd_token: &etcd.token,
+    })?;
+    let history = history(input.state, input.loaded, &etcd);
+    let plan_input =
+        plan::Input { cluster, desired: &desired, observed: &observed, sources: &resolved.sources, history: &history };
+    let foreign = plan::leftovers(&plan_input);
+    findings.extend(foreign);
+    stop_on_errors(&findings)?;
+    let plan = plan::make(&plan_input);
+    Ok(Survey { hosts, observed, completion, etcd, resolved, desired, plan, warnings: findings, request })
+}
+
+fn stop_on_errors(findings: &[PreflightFinding]) -> Result<(), OperationError> {
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(OperationError::Preflight(findings.to_vec()));
+    }
+    Ok(())
+}
+
+fn limits(release: &Release) -> Limits {
+    Limits { docker_versions: release.docker_versions.clone() }
+}
+
+/// etcd's token names this cluster and no other: it is derived from the authority, which is unique.
+fn new_etcd_record(cluster: &Cluster, completion: &Completion) -> EtcdRecord {
+    let authority = crate::base::Digest::of(&completion.bundle.etcd_authority);
+    let members = cluster.etcd_members().map(|node| node.name.clone()).collect();
+    EtcdRecord::new(format!("{}-{}", cluster.name, authority.short()), members)
+}
+
+fn history(state: &State, loaded: &Loaded, etcd: &EtcdRecord) -> History {
+    let completed_nodes = state.current().map(|generation| nodes_of(&generation.config, loaded)).unwrap_or_default();
+    History { completed_nodes, complete_etcd_members: etcd.seen_complete.iter().cloned().collect() }
+}
+
+/// Nodes of a configuration that was applied once; if this version no longer reads it, those of today's file.
+fn nodes_of(text: &str, loaded: &Loaded) -> Vec<NodeName> {
+    let names = |cluster: &Cluster| cluster.nodes.iter().map(|node| node.name.clone()).collect();
+    if text == loaded.text {
+        return names(&loaded.cluster);
+    }
+    let earlier = super::load::cluster_of(text, &loaded.releases);
+    names(earlier.as_ref().unwrap_or(&loaded.cluster))
+}
+
+fn connected(connections: &Connections) -> BTreeMap<NodeName, SharedHost> {
+    let host = |(name, result): (&NodeName, &Result<SharedHost, String>)| {
+        result.as_ref().ok().map(|host| (name.clone(), Arc::clone(host)))
+    };
+    connections.iter().filter_map(host).collect()
+}
+
+fn readers(connections: &Connections) -> BTreeMap<NodeName, Result<Arc<dyn ReadHost>, String>> {
+    let reader = |host: &SharedHost| -> Arc<dyn ReadHost> { Arc::clone(host) as Arc<dyn ReadHost> };
+    let entry = |(name, result): (&NodeName, &Result<SharedHost, String>)| {
+        (name.clone(), result.as_ref().map(reader).map_err(Clone::clone))
+    };
+    connections.iter().map(entry).collect()
+}
+
+/// Facts of the hosts that were reached.
+pub(super) fn facts(observed: &Observed) -> BTreeMap<NodeName, HostFacts> {
+    let facts = |(name, host): (&NodeName, &ObservedHost)| match host {
+        ObservedHost::Reached(snapshot) => Some((name.clone(), snapshot.facts.clone())),
+        ObservedHost::Unreachable(_) => None,
+    };
+    observed.hosts.iter().filter_map(facts).collect()
+}
+
+/// Connects and reaches for etcd and the API, and nothing else.
+pub(super) async fn endpoints_for(
+    input: &SurveyInput<'_>,
+    material: &Material,
+) -> Result<Arc<TunnelEndpoints>, OperationError> {
+    let cluster = &input.loaded.cluster;
+    let connections = connect(cluster, input.options, input.events).await;
+    endpoints(cluster, &connected(&connections), material, input.state, input.now)
+}
+
+/// etcd and the API through the tunnels, as the run's own identities.
+pub(super) fn endpoints(
+    cluster: &Cluster,
+    hosts: &BTreeMap<NodeName, SharedHost>,
+    material: &Material,
+    state: &State,
+    now: i64,
+) -> Result<Arc<TunnelEndpoints>, OperationError> {
+    let living = state.current().is_some();
+    let credentials = Credentials::for_run(material, living, now, &mut RandomKeyMaker)?;
+    let hosts = hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn ReadHost>)).collect();
+    Ok(Arc::new(TunnelEndpoints::new(cluster, hosts, credentials)))
+}

@@ -1,0 +1,170 @@
+//! `up`: survey, ask, act, look again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::base::{Epoch, NodeName, RunId, StepId};
+use crate::endpoints::{ReadEndpoints, TunnelEndpoints};
+use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
+use crate::event::{Event, EventSink};
+use crate::journal::{self, EtcdRecord, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
+use crate::plan::Plan;
+use crate::state::ImageStore;
+
+use super::survey::{Survey, SurveyInput, endpoints, facts, survey};
+use super::{OperationError, keys};
+
+/// Asks the operator whether the plan shall be carried out.
+pub trait Consent: Send + Sync {
+    /// Shows the plan and waits for the answer.
+    fn ask<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, bool>;
+}
+
+/// How `up` ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpOutcome {
+    /// Everything was as wanted; nothing was changed.
+    NothingToDo,
+    /// The cluster is as wanted now.
+    Applied {
+        /// Number of steps.
+        steps: usize,
+    },
+}
+
+/// What `up` needs besides what a survey needs.
+pub struct UpInput<'a> {
+    /// The survey's input; its state is the folder's.
+    pub survey: SurveyInput<'a>,
+    /// The run.
+    pub run: RunId,
+    /// The operator's answer.
+    pub consent: &'a dyn Consent,
+    /// The operator's wish to stop.
+    pub cancellation: &'a Cancellation,
+}
+
+/// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
+pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
+    let survey = survey(&input.survey).await?;
+    for warning in &survey.warnings {
+        input.survey.events.emit(Event::Notice { text: warning.to_string() });
+    }
+    if !survey.plan.refusals.is_empty() {
+        return Err(OperationError::Refused(Box::new(survey.plan)));
+    }
+    let finished = folder.state().aimed().is_none() && folder.state().current().is_some_and(|generation| generation.config == input.survey.loaded.text);
+    if survey.plan.is_empty() && finished {
+        return Ok(UpOutcome::NothingToDo);
+    }
+    if !survey.plan.is_empty() && !input.consent.ask(&survey.plan).await {
+        return Err(OperationError::Declined);
+    }
+    let generation = record(folder, input, &survey)?;
+    let steps = survey.plan.steps.len();
+    let endpoints =
+        endpoints(&input.survey.loaded.cluster, &survey.hosts, &survey.completion.material, folder.state(), input.survey.now)?;
+    let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
+    remember_members(folder, &survey, endpoints.as_ref()).await?;
+    conclude(&outcome)?;
+    pin_pod_images(folder, &survey).await?;
+    folder.complete_generation(generation)?;
+    Ok(UpOutcome::Applied { steps })
+}
+
+/// Everything that hosts will depend on is durable before the first of them is touched.
+fn record(folder: &mut StateFolder, input: &UpInput<'_>, survey: &Survey) -> Result<GenerationNumber, OperationError> {
+    if !survey.completion.made.is_empty() {
+        folder.store_material(keys::stored(&survey.completion.material))?;
+    }
+    if folder.state().etcd() != Some(&survey.etcd) {
+        folder.store_etcd(survey.etcd.clone())?;
+    }
+    Ok(folder.begin_generation(&input.survey.loaded.text, survey.resolved.record.clone())?)
+}
+
+async fn execute(
+    folder: &StateFolder,
+    input: &UpInput<'_>,
+    survey: &Survey,
+    endpoints: Arc<TunnelEndpoints>,
+) -> Result<Outcome, OperationError> {
+    let log = JournalLog(folder.begin_run()?);
+    let world = World {
+        epoch: Epoch::FIRST,
+        hosts: survey.hosts.clone(),
+        endpoints,
+        facts: facts(&survey.observed),
+        look: survey.request.clone(),
+    };
+    let context =
+        Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
+    Ok(engine::run(&survey.plan, &input.run, &context).await)
+}
+
+fn conclude(outcome: &Outcome) -> Result<(), OperationError> {
+    if !outcome.failed.is_empty() {
+        return Err(OperationError::Incomplete { failed: outcome.failed.clone() });
+    }
+    if outcome.is_complete() { Ok(()) } else { Err(OperationError::Cancelled) }
+}
+
+/// Members that were seen in a whole cluster never start with empty data again.
+async fn remember_members(
+    folder: &mut StateFolder,
+    survey: &Survey,
+    endpoints: &dyn ReadEndpoints,
+) -> Result<(), OperationError> {
+    if survey.etcd.first_start_complete() {
+        return Ok(());
+    }
+    let Ok(members) = endpoints.etcd_members().await else { return Ok(()) };
+    let is_started = |name: &&NodeName| members.get(name.as_str()).is_some_and(|member| member.started);
+    let seen: BTreeSet<NodeName> = survey.etcd.first_members.iter().filter(is_started).cloned().collect();
+    if seen.len() == survey.etcd.first_members.len() {
+        folder.store_etcd(EtcdRecord { seen_complete: seen, ..survey.etcd.clone() })?;
+    }
+    Ok(())
+}
+
+/// containerd tells an image's id only once it is there: it is locked after the first run, for every later one.
+async fn pin_pod_images(folder: &mut StateFolder, survey: &Survey) -> Result<(), OperationError> {
+    let mut record = survey.resolved.record.clone();
+    for (name, host) in &survey.hosts {
+        let Ok(snapshot) = host.look(&survey.request).await else { continue };
+        for image in survey.desired.hosts.get(name).into_iter().flat_map(|host| &host.images) {
+            let known = |pin: &PinnedImage| pin.store == image.store && pin.reference == image.reference;
+            let Some(id) = snapshot.containerd_images.get(&image.reference) else { continue };
+            if image.store == ImageStore::Containerd && !record.images.iter().any(known) {
+                let (store, reference) = (image.store, image.reference.clone());
+                record.images.push(PinnedImage { store, reference, id: id.clone(), origin: Origin::Host(name.clone()) });
+            }
+        }
+    }
+    if record != survey.resolved.record {
+        folder.record_pins(record)?;
+    }
+    Ok(())
+}
+
+/// The run's record in the state folder.
+struct JournalLog(journal::RunLog);
+
+impl JournalLog {
+    fn append(&self, record: RunRecord) -> Result<(), StepError> {
+        self.0.append(&[record]).map_err(|error| StepError::Record(error.to_string()))
+    }
+}
+
+impl engine::RunLog for JournalLog {
+    fn intent(&self, step: &StepId) -> Result<(), StepError> {
+        self.append(RunRecord::Intent { step: step.clone(), host: None, change: String::new() })
+    }
+
+    fn outcome(&self, step: &StepId, error: Option<&StepError>) -> Result<(), StepError> {
+        self.append(RunRecord::Outcome { step: step.clone(), error: error.map(ToString::to_string) })
+    }
+}
+

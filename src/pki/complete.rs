@@ -1,0 +1,237 @@
+//! Completes what is stored to what a cluster needs.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::assemble::assemble;
+use super::certificate::Certificate;
+use super::issue::{Signer, make_authority, make_key, read_key};
+use super::leaf::{Authority, LEAF_LIFETIME, LEAVES, Leaf};
+use super::profile::{Profile, Validity};
+use super::{Bundle, KeyMaker, Material, MaterialEntry, MaterialName, PkiError};
+use crate::base::Secret;
+use crate::cluster::{Cluster, Node};
+
+/// From how many days on a certificate is warned of.
+const WARNING_SECONDS: i64 = 60 * 86_400;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct PkiRequest<'a> {
+    /// Names, addresses and roles.
+    pub cluster: &'a Cluster,
+    /// What becomes of a certificate that exists but no longer fits.
+    pub renewal: Renewal,
+}
+
+/// What becomes of a certificate that exists but no longer fits or runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The cluster has never run: it is made anew, as nothing uses it.
+    Make,
+    /// The cluster has run: it is kept and reported, because renewing changes a running component.
+    Report,
+}
+
+/// Complete material and what was found on the way.
+#[derive(Debug)]
+pub struct Completion {
+    /// What was stored and what was made; to be stored before anything uses it.
+    pub material: Material,
+    /// What was made, in order; empty where everything was there.
+    pub made: Vec<MaterialName>,
+    /// What hosts get.
+    pub bundle: Bundle,
+    /// Certificates that should be renewed.
+    pub renewals: Vec<RenewalDue>,
+    /// Certificates, the authorities' too, that run out within 60 days.
+    pub expiring: Vec<Expiring>,
+}
+
+/// A certificate that should be renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenewalDue {
+    /// Which.
+    pub name: MaterialName,
+    /// Why.
+    pub reason: RenewalReason,
+}
+
+/// Why a certificate should be renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RenewalReason {
+    /// It says something else than the cluster needs; the text tells the difference.
+    Outdated(String),
+    /// Less than a third of its life is left: so many days, negative when it has run out.
+    RunsOut {
+        /// Days left.
+        days: i64,
+    },
+}
+
+/// A certificate that runs out soon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiring {
+    /// Which.
+    pub name: MaterialName,
+    /// Days left, negative when it has run out.
+    pub days: i64,
+}
+
+/// Completes stored material: keeps what is there byte for byte, makes what is missing, reports what should be renewed.
+///
+/// # Errors
+///
+/// A lost authority is never replaced while a certificate signed by it exists, nor any key of a cluster that has run;
+/// stored material that does not parse or does not belong together is an error.
+pub fn complete(
+    request: &PkiRequest<'_>,
+    stored: &Material,
+    now: i64,
+    maker: &mut dyn KeyMaker,
+) -> Result<Completion, PkiError> {
+    let (material, made) = (stored.clone(), Vec::new());
+    let mut work = Work { request, now, maker, material, made, renewals: Vec::new(), expiring: Vec::new() };
+    let signers =
+        [work.authority(Authority::Cluster)?, work.authority(Authority::Etcd)?, work.authority(Authority::FrontProxy)?];
+    work.service_account()?;
+    work.encryption()?;
+    for node in &request.cluster.nodes {
+        for leaf in LEAVES.iter().filter(|leaf| leaf.is_held_by(node)) {
+            work.leaf(node, leaf, &signers[leaf.authority as usize])?;
+        }
+    }
+    let bundle = assemble(request.cluster, &work.material)?;
+    let Work { material, made, renewals, expiring, .. } = work;
+    Ok(Completion { material, made, bundle, renewals, expiring })
+}
+
+struct Work<'a> {
+    request: &'a PkiRequest<'a>,
+    now: i64,
+    maker: &'a mut dyn KeyMaker,
+    material: Material,
+    made: Vec<MaterialName>,
+    renewals: Vec<RenewalDue>,
+    expiring: Vec<Expiring>,
+}
+
+impl Work<'_> {
+    fn authority(&mut self, authority: Authority) -> Result<Signer, PkiError> {
+        let name = MaterialName::authority(authority);
+        if !self.material.contains_key(&name) {
+            self.refuse_second_authority(authority, &name)?;
+            let entry = make_authority(authority, self.now, self.maker)?;
+            self.keep(name.clone(), entry);
+        }
+        let signer = Signer::read(&name, &self.material[&name])?;
+        self.warn(&name, signer.certificate.validity);
+        if signer.certificate.validity.left(self.now) <= 0 {
+            let date = day(signer.certificate.validity.not_after);
+            return Err(PkiError::AuthorityExpired { name, date });
+        }
+        Ok(signer)
+    }
+
+    fn refuse_second_authority(&self, authority: Authority, name: &MaterialName) -> Result<(), PkiError> {
+        let signed = |kind: &str| LEAVES.iter().any(|leaf| leaf.kind == kind && leaf.authority == authority);
+        let mut names = self.material.keys();
+        match names.find(|name| name.as_leaf_kind().is_some_and(signed)) {
+            Some(leaf) => Err(PkiError::AuthorityLost { name: name.clone(), leaf: leaf.clone() }),
+            None => self.refuse_if_lost(name),
+        }
+    }
+
+    fn refuse_if_lost(&self, name: &MaterialName) -> Result<(), PkiError> {
+        match self.request.renewal {
+            Renewal::Make => Ok(()),
+            Renewal::Report => Err(PkiError::Lost { name: name.clone() }),
+        }
+    }
+
+    fn service_account(&mut self) -> Result<(), PkiError> {
+        let name = MaterialName::service_account();
+        if !self.material.contains_key(&name) {
+            self.refuse_if_lost(&name)?;
+            let (_, key) = make_key(name.as_str(), self.maker)?;
+            self.keep(name, MaterialEntry { certificate: None, key });
+        }
+        Ok(())
+    }
+
+    /// The key's name carries its date, so that what it has encrypted can be told from what a later one has.
+    fn encryption(&mut self) -> Result<(), PkiError> {
+        if self.material.keys().any(|name| name.as_encryption().is_some()) {
+            return Ok(());
+        }
+        let name = MaterialName::encryption(&format!("k{}", day(self.now).replace('-', "")));
+        self.refuse_if_lost(&name)?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        let no_key = |source| PkiError::NoKey { name: name.to_string(), source };
+        self.maker.fill(bytes.as_mut()).map_err(no_key)?;
+        let key = Secret::new(STANDARD.encode(bytes.as_ref()));
+        self.keep(name, MaterialEntry { certificate: None, key });
+        Ok(())
+    }
+
+    fn leaf(&mut self, node: &Node, leaf: &Leaf, signer: &Signer) -> Result<(), PkiError> {
+        let name = MaterialName::leaf(&node.name, leaf.kind);
+        let wanted = leaf.profile(self.request.cluster, node);
+        if let Some(entry) = self.material.get(&name) {
+            let certificate = read_leaf(&name, entry, signer)?;
+            match (self.renewal_reason(&certificate, &wanted), self.request.renewal) {
+                (Some(_), Renewal::Make) => {}
+                (reason, _) => {
+                    self.warn(&name, certificate.validity);
+                    self.renewals.extend(reason.map(|reason| RenewalDue { name, reason }));
+                    return Ok(());
+                }
+            }
+        }
+        let validity = Validity::starting(self.now, LEAF_LIFETIME);
+        let entry = signer.issue(name.as_str(), &wanted, validity, self.maker)?;
+        self.keep(name, entry);
+        Ok(())
+    }
+
+    fn renewal_reason(&self, certificate: &Certificate, wanted: &Profile) -> Option<RenewalReason> {
+        if let Some(difference) = certificate.profile.difference(wanted) {
+            return Some(RenewalReason::Outdated(difference));
+        }
+        let validity = certificate.validity;
+        validity.is_in_last_third(self.now).then(|| RenewalReason::RunsOut { days: days(validity.left(self.now)) })
+    }
+
+    fn warn(&mut self, name: &MaterialName, validity: Validity) {
+        let left = validity.left(self.now);
+        if left < WARNING_SECONDS {
+            self.expiring.push(Expiring { name: name.clone(), days: days(left) });
+        }
+    }
+
+    fn keep(&mut self, name: MaterialName, entry: MaterialEntry) {
+        self.material.insert(name.clone(), entry);
+        self.made.push(name);
+    }
+}
+
+fn read_leaf(name: &MaterialName, entry: &MaterialEntry, signer: &Signer) -> Result<Certificate, PkiError> {
+    let unusable = |reason: String| PkiError::Unusable { name: name.clone(), reason };
+    let pem = entry.certificate.as_deref().ok_or_else(|| unusable("it has no certificate".into()))?;
+    let certificate = Certificate::read(pem).map_err(unusable)?;
+    let key = read_key(&entry.key).map_err(unusable)?;
+    certificate.require_key(&key).map_err(unusable)?;
+    certificate.require_issuer(&signer.certificate).map_err(unusable)?;
+    Ok(certificate)
+}
+
+fn days(seconds: i64) -> i64 {
+    seconds.div_euclid(86_400)
+}
+
+/// `2026-11-23`, UTC.
+fn day(seconds: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| seconds.to_string(), |time| time.date().to_string())
+}

@@ -1,0 +1,94 @@
+//! What a run would do: desired and observed in, ordered steps or refusals out. A plain value, made without I/O.
+
+mod cluster_steps;
+mod host_steps;
+mod object_difference;
+mod preflight;
+mod refusal;
+mod render;
+mod runtime_steps;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{Digest, NodeName, StepId};
+use crate::cluster::Cluster;
+use crate::desired::Desired;
+use crate::host::Transfer;
+use crate::state::{HostSnapshot, ImageReference, Observed, ObservedHost};
+
+pub use cluster_steps::{node_is_ready, workload_is_ready};
+pub use object_difference::{Difference, object_difference};
+pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
+pub use refusal::Refusal;
+pub use step::{Action, Condition, Plan, Step};
+
+/// Where the bytes come from that hosts lack.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Image archives by the name that they carry.
+    pub images: BTreeMap<ImageReference, Transfer>,
+    /// Large files by digest.
+    pub files: BTreeMap<Digest, Transfer>,
+}
+
+/// What the state folder knows that no look at the hosts can show.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Nodes of the last completed generation; empty before the first one.
+    pub completed_nodes: Vec<NodeName>,
+    /// etcd members that were once seen as full members: they never start with empty data again.
+    pub complete_etcd_members: Vec<NodeName>,
+}
+
+impl History {
+    /// Whether an `up` has ever ended well: from then on what runs is somebody's cluster.
+    pub fn is_living(&self) -> bool {
+        !self.completed_nodes.is_empty()
+    }
+}
+
+/// Everything that a plan is made from.
+pub struct Input<'a> {
+    /// The cluster as meant.
+    pub cluster: &'a Cluster,
+    /// What shall be.
+    pub desired: &'a Desired,
+    /// What is.
+    pub observed: &'a Observed,
+    /// Bytes at hand.
+    pub sources: &'a Sources,
+    /// What was.
+    pub history: &'a History,
+}
+
+impl Input<'_> {
+    fn snapshot(&self, node: &NodeName) -> Option<&HostSnapshot> {
+        match self.observed.hosts.get(node) {
+            Some(ObservedHost::Reached(snapshot)) => Some(snapshot),
+            _ => None,
+        }
+    }
+}
+
+/// Makes the plan. Hosts that were not reached are for [`preflight`] to refuse; they get no steps here.
+pub fn make(input: &Input<'_>) -> Plan {
+    let mut plan = Plan::default();
+    refusal::topology(input, &mut plan);
+    for (name, wanted) in &input.desired.hosts {
+        if let Some(snapshot) = input.snapshot(name) {
+            host_steps::add(&host_steps::HostInput { input, name, wanted, snapshot }, &mut plan);
+        }
+    }
+    cluster_steps::add(input, &mut plan);
+    keep_known_edges(&mut plan);
+    plan
+}
+
+/// Steps name all that they could have to wait for; only what this plan holds is an edge.
+fn keep_known_edges(plan: &mut Plan) {
+    let known: BTreeSet<StepId> = plan.steps.iter().map(|step| step.id.clone()).collect();
+    for step in &mut plan.steps {
+        step.after.retain(|id| known.contains(id));
+    }
+}

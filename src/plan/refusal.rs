@@ -1,0 +1,83 @@
+//! Changes that are wanted and not possible yet.
+
+use crate::base::NodeName;
+use crate::state::{ObjectKey, ObservedApi};
+
+use super::{Input, Plan};
+
+/// A wanted change that this version does not make, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Host, or none for the whole cluster.
+    pub host: Option<NodeName>,
+    /// What would have to change.
+    pub subject: String,
+    /// Why it is not done.
+    pub reason: String,
+    /// What the operator can do.
+    pub hint: String,
+    /// What differs, one line each.
+    pub details: Vec<String>,
+}
+
+/// Nodes and roles that came or went on a living cluster.
+pub(super) fn topology(input: &Input<'_>, plan: &mut Plan) {
+    if !input.history.is_living() {
+        return;
+    }
+    for name in &input.history.completed_nodes {
+        if input.cluster.node(name).is_none() {
+            plan.refusals.push(removed_node(name));
+        }
+    }
+    for node in &input.cluster.nodes {
+        let known = input.history.completed_nodes.contains(&node.name);
+        if !known && (node.roles.etcd || node.roles.control_plane) {
+            plan.refusals.push(added_member(&node.name));
+        }
+    }
+    unknown_nodes(input, plan);
+}
+
+fn removed_node(name: &NodeName) -> Refusal {
+    Refusal {
+        host: Some(name.clone()),
+        subject: format!("remove node {name}"),
+        reason: "the last applied configuration has it and cluster.yml no longer does; removing nodes is not supported yet"
+            .into(),
+        hint: "put the node back into cluster.yml".into(),
+        details: Vec::new(),
+    }
+}
+
+fn added_member(name: &NodeName) -> Refusal {
+    Refusal {
+        host: Some(name.clone()),
+        subject: format!("add node {name} with role controlplane or etcd"),
+        reason: "only workers can join a cluster that runs; adding etcd members and control planes is not supported yet"
+            .into(),
+        hint: format!("give {name} the role worker only, or take it out of cluster.yml"),
+        details: Vec::new(),
+    }
+}
+
+fn unknown_nodes(input: &Input<'_>, plan: &mut Plan) {
+    let ObservedApi::Reached { objects } = &input.observed.api else { return };
+    let strangers = objects.keys().filter(|key| is_node(key)).filter(|key| {
+        let known = |name: &NodeName| name.as_str() == key.name;
+        !input.cluster.nodes.iter().any(|node| known(&node.name)) && !input.history.completed_nodes.iter().any(known)
+    });
+    for key in strangers {
+        plan.refusals.push(Refusal {
+            host: None,
+            subject: format!("node {} of the API", key.name),
+            reason: "it is registered with the cluster and not in cluster.yml".into(),
+            hint: format!("add it to cluster.yml, or delete it: kubectl delete node {}", key.name),
+            details: Vec::new(),
+        });
+    }
+}
+
+fn is_node(key: &ObjectKey) -> bool {
+    key.kind == "Node"
+}

@@ -1,0 +1,65 @@
+//! The plan as text: what `plan` and `up` show.
+
+use std::fmt;
+
+use super::{Plan, Refusal, Step};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut hosts: Vec<String> = Vec::new();
+        for step in &self.steps {
+            let host = host_of(step);
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        for host in hosts {
+            writeln!(formatter, "{host}")?;
+            for step in self.steps.iter().filter(|step| host_of(step) == host) {
+                step_lines(step, formatter)?;
+            }
+        }
+        for refusal in &self.refusals {
+            refusal_lines(refusal, formatter)?;
+        }
+        let changes = self.changes();
+        let waits = self.steps.len() - changes;
+        match (changes, self.refusals.len()) {
+            (0, 0) if waits == 0 => write!(formatter, "Nothing to do."),
+            (0, 0) => write!(formatter, "Nothing to change; {waits} to wait for."),
+            (changes, 0) => write!(formatter, "{changes} changes."),
+            (changes, refused) => write!(formatter, "{changes} changes, {refused} refused."),
+        }
+    }
+}
+
+impl Plan {
+    /// Number of steps that change something.
+    pub fn changes(&self) -> usize {
+        self.steps.iter().filter(|step| !step.action.is_wait()).count()
+    }
+}
+
+fn host_of(step: &Step) -> String {
+    step.host.as_ref().map_or_else(|| "cluster".into(), ToString::to_string)
+}
+
+fn step_lines(step: &Step, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mark = if step.action.is_wait() { ' ' } else { '+' };
+    writeln!(formatter, "  {mark} {}: {}", step.title, step.reason)?;
+    if step.details.len() > 1 || step.details.first().is_some_and(|line| *line != step.reason) {
+        for line in &step.details {
+            writeln!(formatter, "      {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn refusal_lines(refusal: &Refusal, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let host = refusal.host.as_ref().map_or_else(|| "cluster".into(), ToString::to_string);
+    writeln!(formatter, "refused: {host}: {}: {}", refusal.subject, refusal.reason)?;
+    for line in &refusal.details {
+        writeln!(formatter, "      {line}")?;
+    }
+    writeln!(formatter, "  help: {}", refusal.hint)
+}

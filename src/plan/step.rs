@@ -1,0 +1,94 @@
+//! Steps and the plan that they make up.
+
+use crate::base::{NodeName, StepId};
+use crate::desired::NodeMetadata;
+use crate::host::{Change, LogSource};
+use crate::state::{Component, ContainerSpec, Object, ObjectKey};
+
+use super::Refusal;
+
+/// Everything that a run would do. Empty means that the world is as desired.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Steps, each after those that it needs.
+    pub steps: Vec<Step>,
+    /// Changes that are wanted and not possible; one of them stops the whole run before it begins.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Plan {
+    /// Whether nothing is to be done and nothing is refused.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.refusals.is_empty()
+    }
+
+    pub(super) fn has(&self, id: &StepId) -> bool {
+        self.steps.iter().any(|step| &step.id == id)
+    }
+}
+
+/// One thing to do, in words and as a value.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Stable name.
+    pub id: StepId,
+    /// Host, or none for a step of the whole cluster.
+    pub host: Option<NodeName>,
+    /// What it does, beginning with a verb.
+    pub title: String,
+    /// Why: what was seen instead.
+    pub reason: String,
+    /// Each thing that changes, one line each: paths, packages, objects.
+    pub details: Vec<String>,
+    /// What is done.
+    pub action: Action,
+    /// Steps that must be done before. Only steps of the same plan are named.
+    pub after: Vec<StepId>,
+    /// Whose log explains a failure.
+    pub log: Option<LogSource>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Changes of the host, in order.
+    Change(Vec<Change>),
+    /// Looks at the host again after the runtime's installation and stops if it is not what the plan was made for.
+    VerifyRuntime,
+    /// Makes a container and starts it.
+    RunContainer(Box<ContainerSpec>),
+    /// Starts a container that is there and stopped.
+    StartContainer(String),
+    /// Starts kubelet or another unit.
+    StartUnit(String),
+    /// Applies objects through the API, all at once.
+    Apply(Vec<Object>),
+    /// Sets labels and taints of a Node.
+    SetNodeMetadata(NodeMetadata),
+    /// Waits, and changes nothing.
+    Wait(Condition),
+}
+
+impl Action {
+    /// Whether the step only waits.
+    pub fn is_wait(&self) -> bool {
+        matches!(self, Self::Wait(_))
+    }
+}
+
+/// Something to wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Every etcd member of the list is started and healthy.
+    EtcdHealthy(Vec<NodeName>),
+    /// The apiserver of this node says `ok` on `/readyz` and the system namespaces exist.
+    ApiReady(NodeName),
+    /// The Node object exists.
+    NodeRegistered(NodeName),
+    /// The Node is Ready.
+    NodeReady(NodeName),
+    /// A Deployment or DaemonSet has all its pods of the newest revision ready.
+    WorkloadReady(ObjectKey),
+    /// A component's loopback health endpoint answers.
+    ComponentHealthy(NodeName, Component),
+}
