@@ -25,4 +25,5 @@ pub mod event;
 pub mod host;
 pub mod journal;
 pub mod pki;
+pub mod report;
 pub mod state;

@@ -29,10 +29,10 @@ pub(super) fn unpack(item: &Item) -> Result<Vec<UnpackedFile>, BundleError> {
     let compressed = std::fs::read(&item.path).map_err(|source| item.unreadable(source))?;
     item.expect(Digest::of(&compressed))?;
     let bounded = GzDecoder::new(compressed.as_slice()).take(LARGEST_TOTAL + 1);
-    let mut programs = programs(bounded).map_err(|error| wrong(item, error))?;
+    let mut programs = programs(bounded).map_err(|error| wrong(item, &error))?;
     programs.sort_by(|one, other| one.name.cmp(&other.name));
     if let Some(twice) = programs.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(wrong(item, format!("`{}` is in it twice", twice[0].name)));
+        return Err(wrong(item, &format!("`{}` is in it twice", twice[0].name)));
     }
     Ok(programs)
 }
@@ -70,6 +70,6 @@ fn plain_name(path: &std::path::Path) -> io::Result<String> {
     name.map(str::to_owned).ok_or_else(|| io::Error::other(format!("`{}` is not a plain name", path.display())))
 }
 
-fn wrong(item: &Item, reason: impl ToString) -> BundleError {
+fn wrong(item: &Item, reason: &impl ToString) -> BundleError {
     BundleError::Archive { item: item.to_string(), path: item.path.clone(), reason: reason.to_string() }
 }

@@ -59,11 +59,11 @@ pub(super) fn read_json<T: DeserializeOwned>(disk: &dyn Disk, path: &Path) -> Re
 
 /// Parses JSON of the state, its format first: what a newer tool wrote is not called damaged.
 pub(super) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, JournalError> {
-    let header: Header = serde_json::from_slice(bytes).map_err(|error| damaged(path, error))?;
+    let header: Header = serde_json::from_slice(bytes).map_err(|error| damaged(path, &error))?;
     if header.format > FORMAT {
         return Err(JournalError::NewerFormat { path: path.to_owned(), found: header.format, known: FORMAT });
     }
-    serde_json::from_slice(bytes).map_err(|error| damaged(path, error))
+    serde_json::from_slice(bytes).map_err(|error| damaged(path, &error))
 }
 
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ struct Header {
 
 /// Renders JSON of the state, for people to read as well.
 pub(super) fn to_json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, JournalError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| damaged(path, error))?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| damaged(path, &error))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -103,7 +103,7 @@ pub(super) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Er
 }
 
 /// A file that is not what the tool writes.
-pub(super) fn damaged(path: &Path, reason: impl ToString) -> JournalError {
+pub(super) fn damaged(path: &Path, reason: &impl ToString) -> JournalError {
     JournalError::Damaged { path: path.to_owned(), reason: reason.to_string() }
 }
 

@@ -53,11 +53,9 @@ pub enum JournalError {
         holder: Holder,
     },
     /// A generation was to be completed or changed that is not the one that is aimed at.
-    #[error("generation {number} of {path} is not the one in work", path = path.display())]
+    #[error("{path}: there is no such generation at work; this is a fault of provision", path = path.display())]
     NotAimed {
-        /// The state folder.
+        /// The generation's folder, or the folder of all.
         path: PathBuf,
-        /// The generation.
-        number: super::GenerationNumber,
     },
 }

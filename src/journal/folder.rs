@@ -46,6 +46,7 @@ impl StateFolder {
         ensure_directory(&*disk, path)?;
         let lock = lock(&*disk, path, &run)?;
         let state = State::peek(&*disk, path)?;
+        sync_what_was_read(&*disk, path, &state)?;
         Ok(Self { disk: SharedDisk(disk), path: path.to_owned(), run, state, _lock: lock })
     }
 
@@ -94,7 +95,9 @@ impl StateFolder {
 
     /// Replaces the pins of the generation that is aimed at: what a host reported first holds for all others.
     pub fn record_pins(&mut self, pins: Pins) -> Result<(), JournalError> {
-        let Some(aimed) = self.state.aimed().cloned() else { return Err(self.not_aimed(GenerationNumber(0))) };
+        let Some(aimed) = self.state.aimed().cloned() else {
+            return Err(JournalError::NotAimed { path: self.path.join(GENERATIONS) });
+        };
         if aimed.lock.pins == pins {
             return Ok(());
         }
@@ -110,10 +113,10 @@ impl StateFolder {
     /// Makes the generation that is aimed at the current one.
     pub fn complete_generation(&mut self, number: GenerationNumber) -> Result<(), JournalError> {
         if self.state.aimed().is_none_or(|aimed| aimed.number != number) {
-            return Err(self.not_aimed(number));
+            return Err(JournalError::NotAimed { path: self.path.join(GENERATIONS).join(number.to_string()) });
         }
         if self.state.material().is_empty() {
-            return Err(damaged(&self.path.join(KEYS), "it is empty, so no generation can be complete"));
+            return Err(damaged(&self.path.join(KEYS), &"it is empty, so no generation can be complete"));
         }
         replace_file(self.disk(), &self.path.join(CURRENT_FILE), format!("{number}\n").as_bytes())?;
         self.state.current = Some(number);
@@ -149,15 +152,28 @@ impl StateFolder {
         let lock = GenerationLock { format: FORMAT, tool: tool_version(), run, parent, pins };
         Generation { number: GenerationNumber(last + 1), config: config.to_owned(), lock }
     }
-
-    fn not_aimed(&self, number: GenerationNumber) -> JournalError {
-        JournalError::NotAimed { path: self.path.clone(), number }
-    }
 }
 
 /// This tool's version.
 pub(super) fn tool_version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// A run that was killed between a rename and its sync leaves a name that can be read but is not durable. This run will rely on
+/// what it read, so it syncs the directories first; files are synced before they get their names.
+fn sync_what_was_read(disk: &dyn Disk, path: &Path, state: &State) -> Result<(), JournalError> {
+    let mut directories = vec![path.to_owned()];
+    if state.keys.last > 0 {
+        directories.push(path.join(KEYS));
+    }
+    if let Some(last) = state.generations.last() {
+        let generations = path.join(GENERATIONS);
+        directories.extend([generations.join(last.number.to_string()), generations]);
+    }
+    for directory in directories {
+        disk.sync_directory(&directory).map_err(failed("syncing", &directory))?;
+    }
+    Ok(())
 }
 
 fn lock(disk: &dyn Disk, path: &Path, run: &Holder) -> Result<DiskLock, JournalError> {

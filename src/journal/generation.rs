@@ -126,8 +126,8 @@ pub(super) fn read_generation(
 ) -> Result<Generation, JournalError> {
     let config_path = folder.join(CONFIG_FILE);
     let config = disk.read(&config_path).map_err(failed("reading", &config_path))?;
-    let config = String::from_utf8(config).map_err(|error| damaged(&config_path, error))?;
+    let config = String::from_utf8(config).map_err(|error| damaged(&config_path, &error))?;
     let lock_path = folder.join(LOCK_FILE);
-    let lock = read_json(disk, &lock_path)?.ok_or_else(|| damaged(&lock_path, "it is missing"))?;
+    let lock = read_json(disk, &lock_path)?.ok_or_else(|| damaged(&lock_path, &"it is missing"))?;
     Ok(Generation { number, config, lock })
 }

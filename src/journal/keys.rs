@@ -42,7 +42,7 @@ struct KeyFile {
 }
 
 /// All material, and the number of the last file that it was read from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct KeyFiles {
     pub(super) material: Material,
     pub(super) last: u32,
@@ -57,7 +57,7 @@ pub(super) fn read_keys(disk: &dyn Disk, folder: &Path) -> Result<KeyFiles, Jour
         keys.last += 1;
         let path = folder.join(file_name(keys.last));
         if number != keys.last {
-            return Err(damaged(&path, "it is missing, and later ones are there"));
+            return Err(damaged(&path, &"it is missing, and later ones are there"));
         }
         let bytes = Zeroizing::new(disk.read(&path).map_err(failed("reading", &path))?);
         keys.material.extend(parse_json::<KeyFile>(&path, &bytes)?.entries);
@@ -79,6 +79,7 @@ fn number_of(name: &str) -> Option<u32> {
     (file_name(number) == name).then_some(number)
 }
 
+#[expect(clippy::ref_option, reason = "the signature that serde calls")]
 fn encode<S: Serializer>(key: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     let text = key.as_ref().map(|key| Zeroizing::new(STANDARD.encode(key.expose())));
     text.as_deref().serialize(serializer)

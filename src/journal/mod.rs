@@ -17,6 +17,7 @@ mod disk;
 mod durable;
 mod error;
 mod etcd;
+mod fake_disk;
 mod folder;
 mod generation;
 mod git;
@@ -25,10 +26,13 @@ mod lock;
 mod real_disk;
 mod run_log;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use disk::{Disk, DiskLock, LockError};
 pub use error::JournalError;
 pub use etcd::EtcdRecord;
+pub use fake_disk::{Death, FakeDisk, Loss};
 pub use folder::StateFolder;
 pub use generation::{Generation, GenerationLock, GenerationNumber, Origin, PinnedFile, PinnedImage, Pins};
 pub use git::git_work_tree;

@@ -11,21 +11,17 @@ use super::disk::Disk;
 use super::durable::{FORMAT, damaged, failed, parse_json};
 use super::folder::tool_version;
 use super::generation::GenerationNumber;
-use crate::base::{NodeName, RunId, StepId};
+use crate::base::{RunId, StepId};
 use crate::event::Event;
 
 /// One line of a run's log. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 pub enum RunRecord {
-    /// A change of a host is about to be made. Durable before the change begins.
+    /// A step is about to change something. Durable before it begins.
     Intent {
-        /// The step that it belongs to.
+        /// The step.
         step: StepId,
-        /// Host, or none for the cluster's API.
-        host: Option<NodeName>,
-        /// What is changed, in words.
-        change: String,
     },
     /// What became of an intent.
     Outcome {
@@ -124,12 +120,12 @@ impl RunHistory {
         let Some(first) = lines.next() else { return Ok(None) };
         let header = parse_json(path, first)?;
         let records: Result<_, _> = lines.map(serde_json::from_slice).collect();
-        Ok(Some(Self { header, records: records.map_err(|error| damaged(path, error))? }))
+        Ok(Some(Self { header, records: records.map_err(|error| damaged(path, &error))? }))
     }
 }
 
 fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, JournalError> {
-    let mut bytes = serde_json::to_vec(value).map_err(|error| damaged(path, error))?;
+    let mut bytes = serde_json::to_vec(value).map_err(|error| damaged(path, &error))?;
     bytes.push(b'\n');
     Ok(bytes)
 }

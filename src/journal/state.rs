@@ -21,7 +21,7 @@ pub fn state_path(cluster_file: &Path) -> PathBuf {
 }
 
 /// Everything in a state folder, as one reading found it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct State {
     pub(super) keys: KeyFiles,
     pub(super) generations: Vec<Generation>,
@@ -84,12 +84,12 @@ impl State {
         if self.current().is_none() {
             return Err(damaged(
                 &path.join(GENERATIONS),
-                format!("`{CURRENT_FILE}` names {current}, which is missing"),
+                &format!("`{CURRENT_FILE}` names {current}, which is missing"),
             ));
         }
         // Without this, a folder whose keys were deleted would look like one that may make new authorities.
         if self.keys.material.is_empty() {
-            return Err(damaged(&path.join(KEYS), "it is empty, but a generation was completed with its keys"));
+            return Err(damaged(&path.join(KEYS), &"it is empty, but a generation was completed with its keys"));
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ fn read_generations(disk: &dyn Disk, folder: &Path) -> Result<Vec<Generation>, J
 
 fn read_current(disk: &dyn Disk, path: &Path) -> Result<Option<GenerationNumber>, JournalError> {
     let Some(bytes) = read_optional(disk, path)? else { return Ok(None) };
-    let text = String::from_utf8(bytes).map_err(|error| damaged(path, error))?;
+    let text = String::from_utf8(bytes).map_err(|error| damaged(path, &error))?;
     let number = text.strip_suffix('\n').and_then(GenerationNumber::parse);
-    number.map(Some).ok_or_else(|| damaged(path, "it is not the number of a generation"))
+    number.map(Some).ok_or_else(|| damaged(path, &"it is not the number of a generation"))
 }
