@@ -6,7 +6,7 @@
 //! | rank | modules | what they may do |
 //! | --- | --- | --- |
 //! | 0 | `base` | nothing but values |
-//! | 1 | `config`, `release`, `state`, `event` | pure |
+//! | 1 | `config`, `release`, `state`, `event`, `https` | pure, but for `https`: requests over a given stream |
 //! | 2 | `cluster` | pure |
 //! | 3 | `pki`, `host` | `pki` is pure; `host` talks to hosts |
 //! | 4 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
@@ -20,7 +20,10 @@ pub mod base;
 pub mod cluster;
 pub mod desired;
 pub mod entropy;
+pub mod etcd;
 pub mod event;
 pub mod host;
+pub mod https;
+pub mod kubeapi;
 pub mod pki;
 pub mod state;
