@@ -6,7 +6,7 @@
 //! | rank | modules | what they may do |
 //! | --- | --- | --- |
 //! | 0 | `base` | nothing but values |
-//! | 1 | `config`, `release`, `state`, `event` | pure |
+//! | 1 | `config`, `release`, `state`, `event`, `https` | pure, but for `https`: requests over a given stream |
 //! | 2 | `cluster` | pure |
 //! | 3 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads files on this machine |
 //! | 4 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
@@ -18,12 +18,21 @@
 
 pub mod base;
 pub mod bundle;
+pub mod cli;
 pub mod cluster;
 pub mod desired;
+pub mod endpoints;
+pub mod engine;
 pub mod entropy;
+pub mod etcd;
 pub mod event;
 pub mod host;
+pub mod https;
 pub mod journal;
+pub mod kubeapi;
+pub mod observe;
+pub mod ops;
 pub mod pki;
+pub mod plan;
 pub mod report;
 pub mod state;

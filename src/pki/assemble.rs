@@ -82,9 +82,9 @@ impl Shelf<'_> {
 
     /// The key of the latest date is the one that writes.
     fn encryption(&self) -> Result<EncryptionKey, PkiError> {
-        let keys = self.material.iter().filter_map(|(name, entry)| Some((name, name.as_encryption()?, entry)));
+        let mut keys = self.material.iter().filter_map(|(name, entry)| Some((name, name.as_encryption()?, entry)));
         let (stored, name, entry) =
-            keys.last().ok_or_else(|| PkiError::Lost { name: MaterialName::encryption("*") })?;
+            keys.next_back().ok_or_else(|| PkiError::Lost { name: MaterialName::encryption("*") })?;
         let unusable = |reason: &str| PkiError::Unusable { name: stored.clone(), reason: reason.into() };
         let bytes = STANDARD.decode(entry.key.expose()).map_err(|_| unusable("it is not base64"))?;
         let key = Secret::new(bytes);

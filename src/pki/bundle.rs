@@ -35,7 +35,7 @@ pub struct Bundle {
 pub struct ServiceAccountKey {
     /// PKCS#8 PEM.
     pub private: Secret,
-    /// SubjectPublicKeyInfo PEM.
+    /// `SubjectPublicKeyInfo` PEM.
     pub public: String,
 }
 

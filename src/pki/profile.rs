@@ -109,6 +109,7 @@ impl Validity {
     }
 
     /// The same, but not longer than `other`.
+    #[must_use]
     pub fn within(self, other: Self) -> Self {
         Self { not_after: self.not_after.min(other.not_after), ..self }
     }

@@ -1,0 +1,9 @@
+//! etcd, reached through a host: its JSON gateway on the client port. Only reads.
+
+mod answers;
+mod error;
+mod member;
+
+pub use answers::EtcdStatus;
+pub use error::EtcdError;
+pub use member::EtcdMember;

@@ -1,0 +1,12 @@
+//! Requests over one TLS connection on any byte stream.
+//!
+//! HTTP/2 only: many requests run at once on one connection, so that a look costs one handshake. The stream is a
+//! channel through a host; nothing here knows that.
+
+mod connection;
+mod error;
+mod tls;
+
+pub use connection::{Answer, Connection};
+pub use error::HttpsError;
+pub use tls::ClientTls;

@@ -1,0 +1,17 @@
+//! The Kubernetes API, reached through a host.
+//!
+//! [`ReadApi`] cannot change anything; [`KubeApi`] adds the few writes that the tool makes. Both ask once and report:
+//! waiting and asking again belong to the engine. Objects are plain JSON: the tool writes what it rendered and compares
+//! it field by field, so typed objects of one minor would only drop what another minor has.
+
+mod error;
+mod node;
+mod paths;
+mod read;
+mod resources;
+mod write;
+
+pub use error::{KubeApiError, RefusalReason};
+pub use node::merge_taints;
+pub use read::{AccessQuestion, Event, PodSelector, ReadApi, Readiness};
+pub use write::KubeApi;

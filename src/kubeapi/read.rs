@@ -1,0 +1,279 @@
+//! The half that only reads.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http::{Method, Request};
+use serde_json::{Value, json};
+
+use super::KubeApiError;
+use super::error::RefusalReason;
+use super::paths::{collection_path, object_path, with_query};
+use crate::base::{KubernetesVersion, NodeName};
+use crate::host::ReadHost;
+use crate::https::{Answer, ClientTls, Connection};
+use crate::state::ObjectKey;
+
+/// An apiserver through one connection. Cheap to clone; has no way to change anything.
+#[derive(Debug, Clone)]
+pub struct ReadApi {
+    host: NodeName,
+    connection: Connection,
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// It serves.
+    Ready,
+    /// It does not serve yet; the text names what it waits for.
+    NotReady(String),
+}
+
+/// What the run's own identity might be allowed to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessQuestion {
+    /// `create`, `*`, …
+    pub verb: String,
+    /// API group; empty for the core.
+    pub group: String,
+    /// Plural, or `*`.
+    pub resource: String,
+    /// Empty for all namespaces and for objects of the cluster.
+    pub namespace: String,
+}
+
+/// Which pods are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSelector {
+    /// Namespace.
+    pub namespace: String,
+    /// Label selector such as `k8s-app=kube-dns`; empty for all.
+    pub labels: String,
+}
+
+/// An event about an object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Event {
+    /// RFC 3339 time of its last occurrence, empty where the server gives none.
+    pub time: String,
+    /// `Normal` or `Warning`.
+    pub level: String,
+    /// Its one-word reason.
+    pub reason: String,
+    /// Its sentence.
+    pub message: String,
+}
+
+impl ReadApi {
+    /// Opens a connection to the apiserver on a host's loopback: one channel, one TLS handshake.
+    pub async fn connect(host: &dyn ReadHost, port: u16, tls: &ClientTls) -> Result<Self, KubeApiError> {
+        let name = host.node();
+        let stream = host.open_tcp("127.0.0.1", port).await;
+        let stream = stream.map_err(|source| KubeApiError::Unreachable {
+            host: name.clone(),
+            port,
+            source: Box::new(source),
+        })?;
+        let connection = Connection::open(stream, tls).await;
+        let connection = connection.map_err(|source| KubeApiError::of_https(name, "connecting", source))?;
+        Ok(Self { host: name.clone(), connection })
+    }
+
+    /// The node through which it is reached.
+    pub fn host(&self) -> &NodeName {
+        &self.host
+    }
+
+    /// Whether the connection has ended; a new one must be made then.
+    pub fn is_closed(&self) -> bool {
+        self.connection.is_closed()
+    }
+
+    /// Asks `/readyz`. A refusal is an answer too: before its roles exist, an apiserver refuses everybody.
+    pub async fn ready(&self) -> Result<Readiness, KubeApiError> {
+        let answer = self.send(Method::GET, "/readyz?verbose", "asking for readiness", None).await?;
+        if answer.status.is_success() {
+            return Ok(Readiness::Ready);
+        }
+        let text = String::from_utf8_lossy(&answer.body);
+        let failing: Vec<&str> = text.lines().filter_map(failed_check).collect();
+        let reason = if failing.is_empty() {
+            KubeApiError::of_answer(&self.host, "asking for readiness", &answer).to_string()
+        } else {
+            format!("not ready yet: {}", failing.join(", "))
+        };
+        Ok(Readiness::NotReady(reason))
+    }
+
+    /// The version that it reports.
+    pub async fn version(&self) -> Result<KubernetesVersion, KubeApiError> {
+        let operation = "asking for the version";
+        let body = self.json(Method::GET, "/version", operation, None).await?;
+        let text = body["gitVersion"].as_str().unwrap_or_default();
+        KubernetesVersion::parse(text).map_err(|error| self.malformed(operation, error.to_string()))
+    }
+
+    /// One object; `None` if there is none, or no such kind in this version.
+    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, KubeApiError> {
+        match self.json(Method::GET, &object_path(key)?, &format!("reading {key}"), None).await {
+            Ok(body) => Ok(Some(body)),
+            Err(error) if error.refusal() == Some(RefusalReason::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Many objects at once; those that do not exist are left out.
+    pub async fn get_all(&self, keys: &[ObjectKey]) -> Result<BTreeMap<ObjectKey, Value>, KubeApiError> {
+        let answers = join_all(keys.iter().map(|key| self.get(key))).await;
+        let mut found = BTreeMap::new();
+        for (key, answer) in keys.iter().zip(answers) {
+            if let Some(object) = answer? {
+                found.insert(key.clone(), object);
+            }
+        }
+        Ok(found)
+    }
+
+    /// All Node objects.
+    pub async fn nodes(&self) -> Result<Vec<Value>, KubeApiError> {
+        self.list("/api/v1/nodes", "listing nodes").await
+    }
+
+    /// Pods by label.
+    pub async fn pods(&self, selector: &PodSelector) -> Result<Vec<Value>, KubeApiError> {
+        let key = core_key("Pod", &selector.namespace, "");
+        let path = with_query(&collection_path(&key)?, &[("labelSelector", &selector.labels)]);
+        self.list(&path, &format!("listing pods of {} ({})", selector.namespace, selector.labels)).await
+    }
+
+    /// The last lines of a pod's log, oldest first.
+    pub async fn pod_log(&self, namespace: &str, pod: &str, lines: usize) -> Result<Vec<String>, KubeApiError> {
+        let operation = format!("reading the log of Pod {namespace}/{pod}");
+        let path = format!("{}/log", object_path(&core_key("Pod", namespace, pod))?);
+        let path = with_query(&path, &[("tailLines", &lines.to_string())]);
+        let answer = self.require_success(Method::GET, &path, &operation, None).await?;
+        Ok(String::from_utf8_lossy(&answer.body).lines().map(str::to_owned).collect())
+    }
+
+    /// The events about an object, oldest first; those about objects of the cluster lie in namespace `default`.
+    pub async fn events_of(&self, key: &ObjectKey) -> Result<Vec<Event>, KubeApiError> {
+        let namespace = if key.namespace.is_empty() { "default" } else { &key.namespace };
+        let fields = format!("involvedObject.kind={},involvedObject.name={}", key.kind, key.name);
+        let path = with_query(&collection_path(&core_key("Event", namespace, ""))?, &[("fieldSelector", &fields)]);
+        let mut events: Vec<Event> =
+            self.list(&path, &format!("listing events of {key}")).await?.iter().map(event).collect();
+        events.sort();
+        Ok(events)
+    }
+
+    /// Whether the run's own identity may do something. Asking is a POST that stores nothing.
+    pub async fn may(&self, question: &AccessQuestion) -> Result<bool, KubeApiError> {
+        let operation = format!("asking whether the run may {} {}", question.verb, question.resource);
+        let body = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": {
+                "verb": question.verb,
+                "group": question.group,
+                "resource": question.resource,
+                "namespace": question.namespace,
+            }},
+        });
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let review = self.json(Method::POST, path, &operation, Some(("application/json", &body))).await?;
+        Ok(review.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
+    }
+
+    async fn list(&self, path: &str, operation: &str) -> Result<Vec<Value>, KubeApiError> {
+        let mut body = self.json(Method::GET, path, operation, None).await?;
+        match body["items"].take() {
+            Value::Array(items) => Ok(items),
+            Value::Null => Ok(Vec::new()),
+            _ => Err(self.malformed(operation, "its items are no list".into())),
+        }
+    }
+
+    pub(super) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        operation: &str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<Value, KubeApiError> {
+        let answer = self.require_success(method, path, operation, body).await?;
+        serde_json::from_slice(&answer.body).map_err(|error| self.malformed(operation, error.to_string()))
+    }
+
+    async fn require_success(
+        &self,
+        method: Method,
+        path: &str,
+        operation: &str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<Answer, KubeApiError> {
+        let answer = self.send(method, path, operation, body).await?;
+        let success = answer.status.is_success();
+        if success { Ok(answer) } else { Err(KubeApiError::of_answer(&self.host, operation, &answer)) }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        operation: &str,
+        body: Option<(&'static str, &Value)>,
+    ) -> Result<Answer, KubeApiError> {
+        let mut request = Request::builder().method(method).uri(path).header("accept", "application/json");
+        if let Some((content_type, _)) = body {
+            request = request.header("content-type", content_type);
+        }
+        let bytes = body.map(|(_, value)| Bytes::from(value.to_string())).unwrap_or_default();
+        let request = request.body(bytes).map_err(|error| self.malformed(operation, error.to_string()))?;
+        self.connection.send(request).await.map_err(|source| KubeApiError::of_https(&self.host, operation, source))
+    }
+
+    fn malformed(&self, operation: &str, reason: String) -> KubeApiError {
+        KubeApiError::Malformed { host: self.host.clone(), operation: operation.to_owned(), reason }
+    }
+}
+
+/// `[-]poststarthook/rbac/bootstrap-roles failed: reason withheld` names its check.
+fn failed_check(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("[-]")?;
+    Some(rest.split(' ').next().unwrap_or(rest))
+}
+
+pub(super) fn core_key(kind: &str, namespace: &str, name: &str) -> ObjectKey {
+    let [api_version, kind, namespace, name] = ["v1", kind, namespace, name].map(str::to_owned);
+    ObjectKey { api_version, kind, namespace, name }
+}
+
+fn event(value: &Value) -> Event {
+    let text = |name: &str| value[name].as_str().map(str::to_owned);
+    // Components that use events.k8s.io leave `lastTimestamp` empty.
+    let time = text("lastTimestamp").or_else(|| text("eventTime")).unwrap_or_default();
+    let level = text("type").unwrap_or_default();
+    let reason = text("reason").unwrap_or_default();
+    Event { time, level, reason, message: text("message").unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failing_checks_are_named() {
+        let text = "[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/rbac/bootstrap-roles failed: x\n";
+        let failing: Vec<_> = text.lines().filter_map(failed_check).collect();
+        assert_eq!(failing, ["etcd", "poststarthook/rbac/bootstrap-roles"]);
+    }
+
+    #[test]
+    fn events_without_a_last_time_show_their_own() {
+        let value =
+            json!({"type": "Warning", "reason": "A", "message": "b", "lastTimestamp": null, "eventTime": "2026"});
+        assert_eq!(event(&value).time, "2026");
+    }
+}

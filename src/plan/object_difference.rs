@@ -1,0 +1,289 @@
+//! What of an object that we would apply differs from the live one.
+//!
+//! Every field that we write must be as we write it. Fields that we do not write belong to the server or to others and
+//! are not compared. A comparison by hand, and not a dry run of server-side apply, because a run that changes nothing
+//! must not cost a write request for each object.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// Fields below `metadata` that only the server sets, whatever we send.
+const SERVER_METADATA: [&str; 6] =
+    ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+/// Lists to which others add their own: ours must be among them.
+const SHARED_LISTS: [&str; 1] = ["finalizers"];
+/// Plain booleans of the API that it leaves out when false. Others (`allowPrivilegeEscalation`,
+/// `automountServiceAccountToken`, …) mean something else when absent.
+const OMITTED_WHEN_FALSE: [&str; 4] = ["hostIPC", "hostNetwork", "hostPID", "readOnly"];
+/// The same, which only in a `PodSecurityPolicy` are plain.
+const OMITTED_IN_POLICY: [&str; 2] = ["privileged", "readOnlyRootFilesystem"];
+/// Characters of a value that are shown.
+const SHOWN_CHARACTERS: usize = 60;
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Where, such as `spec.template.spec.containers[0].image`.
+    pub path: String,
+    /// The value that we write; `null` stands for a secret one.
+    pub wanted: Value,
+    /// The live value; `None` where the field is missing, `null` for a secret one.
+    pub live: Option<Value>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, wanted, live } = self;
+        match live {
+            _ if wanted.is_null() => write!(formatter, "{path} differs (secret)"),
+            None => write!(formatter, "{path} is missing, wanted {}", shown(wanted, wanted)),
+            Some(live) => write!(formatter, "{path} is {}, wanted {}", shown(live, wanted), shown(wanted, live)),
+        }
+    }
+}
+
+/// A value on one line; of a long text the part from where it differs from the other.
+fn shown(value: &Value, other: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= SHOWN_CHARACTERS {
+        return text;
+    }
+    let common = text.chars().zip(other.to_string().chars()).take_while(|(one, other)| one == other).count();
+    let start = if value == other { 0 } else { common.saturating_sub(SHOWN_CHARACTERS / 3) };
+    let window: String = text.chars().skip(start).take(SHOWN_CHARACTERS).collect();
+    let (before, after) = (if start > 0 { "…" } else { "" }, "…");
+    format!("{before}{window}{after}")
+}
+
+/// Compares an object that we would apply with the live one, both complete; empty where applying would change nothing.
+pub fn object_difference(wanted: &Value, live: &Value) -> Vec<Difference> {
+    let kind = wanted["kind"].as_str().unwrap_or_default();
+    let mut comparison = Comparison { kind, path: Vec::new(), differences: Vec::new() };
+    comparison.value(wanted, live);
+    comparison.differences
+}
+
+#[derive(Debug, Clone)]
+enum Segment<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+struct Comparison<'a> {
+    kind: &'a str,
+    path: Vec<Segment<'a>>,
+    differences: Vec<Difference>,
+}
+
+impl<'a> Comparison<'a> {
+    fn value(&mut self, wanted: &'a Value, live: &Value) {
+        match (wanted, live) {
+            (Value::Null, _) => {}
+            (Value::Object(wanted), Value::Object(live)) => self.map(wanted, live),
+            (Value::Array(wanted), Value::Array(live)) if self.is_shared_list() => self.shared_list(wanted, live),
+            (Value::Array(wanted), Value::Array(live)) if wanted.len() == live.len() => {
+                for (index, (wanted, live)) in wanted.iter().zip(live).enumerate() {
+                    self.inside(Segment::Index(index), |comparison| comparison.value(wanted, live));
+                }
+            }
+            _ if self.is_equal(wanted, live) => {}
+            _ => self.report(wanted, Some(live)),
+        }
+    }
+
+    fn map(&mut self, wanted: &'a Map<String, Value>, live: &Map<String, Value>) {
+        for (key, wanted) in wanted {
+            if self.is_the_servers(key) {
+                continue;
+            }
+            self.inside(Segment::Key(key), |comparison| match live.get(key) {
+                Some(live) => comparison.value(wanted, live),
+                None if comparison.is_omitted(key, wanted) => {}
+                None => comparison.report(wanted, None),
+            });
+        }
+    }
+
+    fn shared_list(&mut self, wanted: &'a [Value], live: &[Value]) {
+        if let Some(missing) = wanted.iter().find(|value| !live.contains(value)) {
+            self.report(missing, None);
+        }
+    }
+
+    fn inside(&mut self, segment: Segment<'a>, compare: impl FnOnce(&mut Self)) {
+        self.path.push(segment);
+        compare(self);
+        self.path.pop();
+    }
+
+    fn is_the_servers(&self, key: &str) -> bool {
+        match self.path.as_slice() {
+            [] => key == "status",
+            [Segment::Key("metadata")] => SERVER_METADATA.contains(&key),
+            _ => false,
+        }
+    }
+
+    fn is_shared_list(&self) -> bool {
+        matches!(self.path.last(), Some(Segment::Key(key)) if SHARED_LISTS.contains(key))
+    }
+
+    /// The server leaves out what is empty, and some booleans that are false.
+    fn is_omitted(&self, key: &str, wanted: &Value) -> bool {
+        match wanted {
+            Value::Null => true,
+            Value::Object(map) => map.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::String(text) => text.is_empty(),
+            Value::Bool(false) => {
+                let in_policy = self.kind == "PodSecurityPolicy" && OMITTED_IN_POLICY.contains(&key);
+                in_policy || OMITTED_WHEN_FALSE.contains(&key)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_equal(&self, wanted: &Value, live: &Value) -> bool {
+        wanted == live || (self.is_quantity() && quantity(wanted).is_some_and(|wanted| Some(wanted) == quantity(live)))
+    }
+
+    /// Whether the field is an amount, which the server writes in its own way (`0.5` becomes `500m`).
+    fn is_quantity(&self) -> bool {
+        let keys = self.path.iter().rev().filter_map(|segment| match segment {
+            Segment::Key(key) => Some(*key),
+            Segment::Index(_) => None,
+        });
+        keys.take(3).any(|key| key == "resources" || key == "sizeLimit")
+    }
+
+    fn report(&mut self, wanted: &Value, live: Option<&Value>) {
+        let secret = self.kind == "Secret" && matches!(self.path.first(), Some(Segment::Key("data" | "stringData")));
+        let hidden = |value: &Value| if secret { Value::Null } else { value.clone() };
+        let path = self.path_text();
+        self.differences.push(Difference { path, wanted: hidden(wanted), live: live.map(hidden) });
+    }
+
+    fn path_text(&self) -> String {
+        let texts = self.path.iter().enumerate().map(|(position, segment)| match segment {
+            Segment::Index(index) => format!("[{index}]"),
+            Segment::Key(key) if key.contains(['.', '/']) => format!("[{key}]"),
+            Segment::Key(key) if position == 0 => (*key).to_owned(),
+            Segment::Key(key) => format!(".{key}"),
+        });
+        texts.collect()
+    }
+}
+
+/// Thousandths of a quantity such as `100m`, `0.5`, `1e3` or `128Mi`; both sides are rounded alike.
+fn quantity(value: &Value) -> Option<i128> {
+    /// The suffixes of the API's quantities, longest first, and their factors.
+    const SUFFIXES: [(&str, f64); 14] = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("n", 1e-9),
+        ("u", 1e-6),
+        ("m", 1e-3),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+        ("", 1.0),
+    ];
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let (number, factor) = SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)))?;
+    let thousandths = number.parse::<f64>().ok()? * factor * 1000.0;
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is what is wanted")]
+    thousandths.is_finite().then(|| thousandths.round() as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lines(wanted: &Value, live: &Value) -> Vec<String> {
+        object_difference(wanted, live).iter().map(Difference::to_string).collect()
+    }
+
+    #[test]
+    fn what_the_server_and_others_add_is_no_difference() {
+        let wanted = json!({
+            "kind": "Deployment",
+            "metadata": {"name": "a", "labels": {"k8s-app": "a"}, "creationTimestamp": null, "finalizers": ["x"]},
+            "spec": {"template": {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 53}]}]}}},
+        });
+        let live = json!({
+            "kind": "Deployment",
+            "metadata": {"name": "a", "labels": {"k8s-app": "a", "other": "1"}, "uid": "1", "finalizers": ["y", "x"]},
+            "spec": {"replicas": 1, "template": {"spec": {"restartPolicy": "Always", "containers": [
+                {"name": "c", "ports": [{"containerPort": 53, "protocol": "TCP"}]}
+            ]}}},
+            "status": {"replicas": 1},
+        });
+        assert_eq!(lines(&wanted, &live), [""; 0]);
+    }
+
+    #[test]
+    fn each_edited_removed_or_added_thing_is_named() {
+        let wanted =
+            json!({"metadata": {"labels": {"a.b/c": "1"}}, "spec": {"replicas": 2, "args": ["x"], "one": {"two": 1}}});
+        let live = json!({"metadata": {"labels": {}}, "spec": {"replicas": 1, "args": ["x", "y"], "one": []}});
+        assert_eq!(
+            lines(&wanted, &live),
+            [
+                r#"metadata.labels[a.b/c] is missing, wanted "1""#,
+                "spec.replicas is 1, wanted 2",
+                r#"spec.args is ["x","y"], wanted ["x"]"#,
+                r#"spec.one is [], wanted {"two":1}"#,
+            ]
+        );
+        let list = json!({"rules": [{"verbs": ["get"]}]});
+        assert_eq!(lines(&list, &json!({"rules": [{"verbs": ["*"]}]})), [r#"rules[0].verbs[0] is "*", wanted "get""#]);
+    }
+
+    #[test]
+    fn empty_values_that_the_server_leaves_out_are_no_difference() {
+        let wanted = json!({"spec": {"a": {}, "b": [], "c": "", "d": null, "hostNetwork": false}});
+        assert_eq!(lines(&wanted, &json!({"spec": {}})), [""; 0]);
+        let guarded = json!({"spec": {"securityContext": {"allowPrivilegeEscalation": false, "privileged": false}}});
+        assert_eq!(lines(&guarded, &json!({"spec": {"securityContext": {}}})).len(), 2);
+        let policy =
+            json!({"kind": "PodSecurityPolicy", "spec": {"privileged": false, "allowPrivilegeEscalation": false}});
+        assert_eq!(lines(&policy, &json!({"kind": "PodSecurityPolicy", "spec": {}})).len(), 1);
+    }
+
+    #[test]
+    fn amounts_are_compared_as_amounts_and_only_they() {
+        let spec = |cpu: Value, memory: Value| json!({"resources": {"limits": {"cpu": cpu, "memory": memory}}});
+        assert_eq!(lines(&spec(json!("0.5"), json!("1024Ki")), &spec(json!("500m"), json!("1Mi"))), [""; 0]);
+        assert_eq!(lines(&spec(json!(1), json!("1e3")), &spec(json!("1"), json!("1k"))), [""; 0]);
+        assert_eq!(lines(&spec(json!("1"), json!("1Mi")), &spec(json!("1"), json!("1M"))).len(), 1);
+        assert_eq!(lines(&json!({"data": {"a": "1000m"}}), &json!({"data": {"a": "1"}})).len(), 1);
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let wanted = json!({"kind": "Secret", "data": {"key": "aGlkZGVu"}});
+        let live = json!({"kind": "Secret", "data": {"key": "b3RoZXI="}});
+        let differences = object_difference(&wanted, &live);
+        assert_eq!(differences[0].to_string(), "data.key differs (secret)");
+        assert!(!format!("{differences:?}").contains("aGlk"));
+    }
+
+    #[test]
+    fn of_long_texts_the_differing_part_is_shown() {
+        let text = |end: &str| json!({"data": {"Corefile": format!("{}{end}", "x".repeat(500))}});
+        let line = lines(&text("old"), &text("new")).remove(0);
+        assert!(line.contains("new") && line.contains("old") && line.len() < 200, "{line}");
+    }
+}
