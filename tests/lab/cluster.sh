@@ -125,6 +125,14 @@ command_bundle() {
     printf '%s\n' "$BUNDLES/$1"
 }
 
+# command_program NAME VERSION: where a program of that Kubernetes lies (kubeadm is in no bundle).
+command_program() {
+    need_machine
+    with_lock build need_kubernetes "$2"
+    [ -x "$PARTS/$PART/bin/$1" ] || die "Kubernetes $2 was built without a program $1"
+    printf '%s\n' "$PARTS/$PART/bin/$1"
+}
+
 command_verify() {
     command_bundle "$1" >/dev/null
     with_lock build verify_bundle "$BUNDLES/$1"

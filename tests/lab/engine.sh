@@ -38,7 +38,7 @@ start_engine() {
     mkdir -p "$RUN" "$ENGINE_DATA" "$LOGS"
     install -m 755 "$PARTS/$PART/bin/shim" "$shim"
     echo "{}" >"$RUN/engine.json" # not the settings of another engine of this machine
-    rm -f "$ENGINE_PID" "$ENGINE_SOCKET"
+    clear_engine
     say "starting the lab's container engine on $ENGINE_SOCKET (log: $LOGS/engine.log)"
     (close_locks; exec setsid dockerd --data-root "$ENGINE_DATA" --exec-root "$RUN/exec" --pidfile "$ENGINE_PID" -H "unix://$ENGINE_SOCKET" \
         --config-file "$RUN/engine.json" --add-runtime "lab=$shim" --default-runtime lab --bridge none --iptables=false --ip6tables=false \
@@ -59,6 +59,18 @@ await_engine() {
     done
 }
 
+# clear_engine: takes away what a killed engine left: its containerd, should that live on, and the files
+# that would make the next one believe that it does.
+clear_engine() {
+    local pid state=$RUN/exec/containerd
+    pid=$(cat "$state/containerd.pid" 2>/dev/null || true)
+    if [ -n "$pid" ] && grep -qz "$RUN/exec" "/proc/$pid/cmdline" 2>/dev/null; then
+        kill -9 "$pid" || true
+        while [ -d "/proc/$pid" ]; do sleep 0.1; done
+    fi
+    rm -f "$state"/containerd.pid "$state"/containerd*.sock* "$ENGINE_SOCKET" "$ENGINE_PID"
+}
+
 # stop_engine: ends the engine with its containerd, and takes its mounts and run folder away.
 stop_engine() {
     local pid end=$((SECONDS + 30))
@@ -69,9 +81,9 @@ stop_engine() {
         while [ -d "/proc/$pid" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
         if [ -d "/proc/$pid" ]; then kill -9 "$pid"; fi
     fi
-    # A dockerd that was killed leaves its containerd, which writes its number beside its socket.
-    pid=$(cat "$RUN/exec/containerd/containerd.pid" 2>/dev/null || true)
-    if [ -n "$pid" ] && grep -qz "$RUN/exec" "/proc/$pid/cmdline" 2>/dev/null; then kill "$pid"; fi
+    clear_engine
+    unmount_below "$RUN/exec"
+    unmount_below "$ENGINE_DATA"
     rm -rf --one-file-system "$RUN/exec"
-    rm -f "$ENGINE_SOCKET" "$ENGINE_PID" "$RUN/runc-shim"
+    rm -f "$RUN/runc-shim" "$RUN/engine.json"
 }

@@ -37,9 +37,15 @@ need_key() {
     chmod 600 "$KEY"
 }
 
+# swept_host: the part `host`, after what a killed build left was removed.
+swept_host() {
+    sweep
+    need_host
+}
+
 # need_host_image: the host's root as an image of the engine; sets HOST_IMAGE.
 need_host_image() {
-    with_lock build need_host
+    with_lock build swept_host
     HOST_IMAGE=$HOST_REPOSITORY:${PART#host/}
     if dk image inspect "$HOST_IMAGE" >/dev/null 2>&1; then return; fi
     say "loading the host image"
@@ -122,6 +128,11 @@ make_hosts() {
         die "this lab has ${#existing[@]} hosts already; take them away first: make lab-down"
     fi
     for ((i = 1; i <= count; i++)); do names+=("h$i"); done
+    # `cargo clean` takes the key, and with it the way into the hosts.
+    if [ ! -s "$KEY" ] && [ ${#existing[@]} -gt 0 ]; then
+        say "the key in $TARGET is gone: making the hosts anew"
+        fresh=yes
+    fi
     need_key
     if [ "$fresh" = yes ]; then for name in "${existing[@]}"; do remove_host "$name"; done; fi
     need_network

@@ -5,7 +5,7 @@ CACHE=${PROVISION_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/provision-lab}
 PARTS=$CACHE/parts
 LOGS=$CACHE/logs
 # What dies with the machine (engine's socket, noted kernel settings) lives where a reboot empties it.
-RUN=/run/provision-lab
+RUN=${PROVISION_LAB_RUN:-/run/provision-lab}
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() {
@@ -98,9 +98,18 @@ prune_part() { find "$PARTS/${PART%/*}" -mindepth 1 -maxdepth 1 ! -name "${PART#
 # have_part NAME BUILDER ARG...: whether the part is there.
 have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
 
+# unmount_below FOLDER: what a killed program left mounted in it, innermost first.
+unmount_below() {
+    local path
+    while read -r path; do umount -l "$path"; done < <(
+        awk -v folder="$1/" 'index($5 "/", folder) == 1 {print $5}' /proc/self/mountinfo | sort -r
+    )
+}
+
 # sweep: removes what a killed build left. Called under the build lock, so nobody is using it.
 sweep() {
     mkdir -p "$CACHE/tmp"
+    unmount_below "$CACHE/tmp"
     find "$CACHE/tmp" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} +
 }
 
