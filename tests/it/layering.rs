@@ -102,8 +102,11 @@ fn imports(code: &str) -> Vec<String> {
 #[test]
 fn the_table_names_every_module_and_no_other() {
     let mut named: Vec<String> = ranks().into_keys().collect();
-    let mut present: Vec<String> =
-        modules().into_iter().map(|(module, _, _)| module).filter(|module| module != "lib" && module != "main").collect();
+    let mut present: Vec<String> = modules()
+        .into_iter()
+        .map(|(module, _, _)| module)
+        .filter(|module| module != "lib" && module != "main")
+        .collect();
     present.sort();
     present.dedup();
     named.sort();
