@@ -100,7 +100,7 @@ struct Session {
     setup: Setup,
     loaded: Loaded,
     bundles: Bundles,
-    options: ConnectOptions,
+    reach: SshReach,
     console: Console,
     now: i64,
 }
@@ -116,7 +116,8 @@ impl Session {
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
         };
         let now = jiff::Timestamp::now().as_second();
-        Ok(Self { setup, loaded, bundles, options, console: console(connect.progress), now })
+        let (reach, console) = (SshReach(options), console(connect.progress));
+        Ok(Self { setup, loaded, bundles, reach, console, now })
     }
 
     fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
@@ -124,7 +125,7 @@ impl Session {
             loaded: &self.loaded,
             state,
             bundles: &self.bundles,
-            options: &self.options,
+            reach: &self.reach,
             now: self.now,
             events: &self.console,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::base::{Epoch, NodeName, RunId, StepId};
-use crate::endpoints::{ReadEndpoints, TunnelEndpoints};
+use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
 use crate::event::{Event, EventSink};
 use crate::journal::{self, EtcdRecord, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
@@ -95,7 +95,7 @@ async fn execute(
     folder: &StateFolder,
     input: &UpInput<'_>,
     survey: &Survey,
-    endpoints: Arc<TunnelEndpoints>,
+    endpoints: Arc<dyn Endpoints>,
 ) -> Result<Outcome, OperationError> {
     let log = JournalLog(folder.begin_run()?);
     let world = World {
