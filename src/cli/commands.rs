@@ -12,6 +12,7 @@ use crate::base::RunId;
 use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
+use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
 use crate::ops::{self, ConnectOptions, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome};
 use crate::plan::Plan;
@@ -150,6 +151,9 @@ async fn plan(connect: &Connect) -> Result<u8> {
     let session = Session::open(connect)?;
     let state = session.peek()?;
     let survey = ops::survey(&session.survey_input(&state)).await?;
+    for text in survey.notices() {
+        session.console.emit(Event::Notice { text });
+    }
     session.console.finish();
     say(&format!("{}\n", survey.plan));
     let changes = survey.plan.changes() > 0 || !survey.plan.refusals.is_empty();

@@ -13,7 +13,7 @@ use crate::event::{Event, EventSink};
 use crate::host::{LookRequest, ReadHost, SharedHost};
 use crate::journal::{EtcdRecord, State};
 use crate::observe::{self, Subject};
-use crate::pki::{self, Completion, Material, PkiRequest, Renewal};
+use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
 use crate::release::Release;
 use crate::state::{HostFacts, Observed, ObservedHost};
@@ -45,6 +45,18 @@ pub struct Survey {
     pub warnings: Vec<PreflightFinding>,
     /// What was looked at.
     pub request: LookRequest,
+}
+
+impl Survey {
+    /// What the operator should know and what stops no run, one sentence each.
+    pub fn notices(&self) -> Vec<String> {
+        let expiring = |lifetime: &Lifetime| {
+            let Lifetime { name, days } = lifetime;
+            format!("certificate {name} runs out in {days} days; renewing what a running component uses is not supported yet")
+        };
+        let warnings = self.warnings.iter().map(ToString::to_string);
+        warnings.chain(self.completion.expiring().map(expiring)).collect()
+    }
 }
 
 /// Everything that a survey needs.

@@ -49,8 +49,8 @@ pub struct UpInput<'a> {
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
     let survey = survey(&input.survey).await?;
-    for warning in &survey.warnings {
-        input.survey.events.emit(Event::Notice { text: warning.to_string() });
+    for text in survey.notices() {
+        input.survey.events.emit(Event::Notice { text });
     }
     if !survey.plan.refusals.is_empty() {
         return Err(OperationError::Refused(Box::new(survey.plan)));
