@@ -112,10 +112,15 @@ fn conclude(
         etcd_token: &etcd.token,
     })?;
     let history = history(input.state, input.loaded, &etcd);
-    let plan_input =
-        plan::Input { cluster, desired: &desired, observed: &observed, sources: &resolved.sources, history: &history };
-    let foreign = plan::leftovers(&plan_input);
-    findings.extend(foreign);
+    let plan_input = plan::Input {
+        cluster,
+        desired: &desired,
+        observed: &observed,
+        sources: &resolved.sources,
+        history: &history,
+        renewals: &completion.renewals,
+    };
+    findings.extend(plan::leftovers(&plan_input));
     stop_on_errors(&findings)?;
     let plan = plan::make(&plan_input);
     Ok(Survey { hosts, observed, completion, etcd, resolved, desired, plan, warnings: findings, request })
