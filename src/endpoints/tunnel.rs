@@ -88,8 +88,9 @@ impl TunnelEndpoints {
         hosts: BTreeMap<NodeName, Arc<dyn ReadHost>>,
         credentials: &Credentials,
     ) -> Result<Self, EndpointError> {
-        let tls = |authority: &str, name: &str, identity: &Identity| {
-            ClientTls::new(authority, name, identity).map_err(|error| failed("preparing TLS", &error))
+        let tls = |authority: &str, name: &'static str, identity: &Identity| {
+            ClientTls::new(authority, name, &identity.certificate, &identity.key)
+                .map_err(|error| failed("preparing TLS", &error))
         };
         Ok(Self {
             control_planes: cluster.control_planes().map(|node| node.name.clone()).collect(),

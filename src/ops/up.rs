@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::base::{Epoch, NodeName, RunId, StepId};
-use crate::endpoints::{ReadEndpoints, TunnelEndpoints};
+use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
-use crate::event::{Event, EventSink};
+use crate::event::Event;
 use crate::journal::{self, EtcdRecord, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
 use crate::plan::Plan;
 use crate::state::ImageStore;
@@ -49,8 +49,8 @@ pub struct UpInput<'a> {
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
     let survey = survey(&input.survey).await?;
-    for warning in &survey.warnings {
-        input.survey.events.emit(Event::Notice { text: warning.to_string() });
+    for text in survey.notices() {
+        input.survey.events.emit(Event::Notice { text });
     }
     if !survey.plan.refusals.is_empty() {
         return Err(OperationError::Refused(Box::new(survey.plan)));
@@ -60,18 +60,15 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
     if survey.plan.is_empty() && finished {
         return Ok(UpOutcome::NothingToDo);
     }
-    if !survey.plan.is_empty() && !input.consent.ask(&survey.plan).await {
+    if survey.plan.changes() > 0 && !input.consent.ask(&survey.plan).await {
         return Err(OperationError::Declined);
     }
     let generation = record(folder, input, &survey)?;
     let steps = survey.plan.steps.len();
-    let endpoints = endpoints(
-        &input.survey.loaded.cluster,
-        &survey.hosts,
-        &survey.completion.material,
-        folder.state(),
-        input.survey.now,
-    )?;
+    let endpoints = match &survey.endpoints {
+        Some(endpoints) => Arc::clone(endpoints),
+        None => endpoints(&input.survey, &survey.hosts, &survey.completion.material)?,
+    };
     let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
     remember_members(folder, &survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
@@ -95,7 +92,7 @@ async fn execute(
     folder: &StateFolder,
     input: &UpInput<'_>,
     survey: &Survey,
-    endpoints: Arc<TunnelEndpoints>,
+    endpoints: Arc<dyn Endpoints>,
 ) -> Result<Outcome, OperationError> {
     let log = JournalLog(folder.begin_run()?);
     let world = World {
@@ -170,7 +167,7 @@ impl JournalLog {
 
 impl engine::RunLog for JournalLog {
     fn intent(&self, step: &StepId) -> Result<(), StepError> {
-        self.append(RunRecord::Intent { step: step.clone(), host: None, change: String::new() })
+        self.append(RunRecord::Intent { step: step.clone() })
     }
 
     fn outcome(&self, step: &StepId, error: Option<&StepError>) -> Result<(), StepError> {
