@@ -20,6 +20,7 @@ pub mod base;
 pub mod bundle;
 pub mod cli;
 pub mod cluster;
+pub mod config;
 pub mod desired;
 pub mod endpoints;
 pub mod engine;
