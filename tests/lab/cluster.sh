@@ -207,6 +207,18 @@ command_reboot() {
     await_host "$1"
 }
 
+# command_kill HOST: as when its power is cut.
+command_kill() {
+    need_engine
+    dk kill "$(container "$1")" >/dev/null
+}
+
+command_start() {
+    need_engine
+    dk start "$(container "$1")" >/dev/null
+    await_host "$1"
+}
+
 command_host_rm() {
     need_engine
     with_lock "lab-$LAB_NAME" remove_host "$1"
@@ -226,7 +238,7 @@ command_has_snapshot() {
 
 command_snapshot_rm() {
     need_engine
-    with_lock build remove_snapshot "$1"
+    with_lock build remove_snapshots "$1"
 }
 
 # anything_left: whether the engine keeps anything of any lab; it runs only for that.

@@ -45,7 +45,7 @@ swept_host() {
 
 # need_host_image: the host's root as an image of the engine; sets HOST_IMAGE.
 need_host_image() {
-    with_lock build swept_host
+    present need_host || with_lock build swept_host
     HOST_IMAGE=$HOST_REPOSITORY:${PART#host/}
     if dk image inspect "$HOST_IMAGE" >/dev/null 2>&1; then return; fi
     say "loading the host image"
@@ -134,7 +134,11 @@ make_hosts() {
         fresh=yes
     fi
     need_key
-    if [ "$fresh" = yes ]; then for name in "${existing[@]}"; do remove_host "$name"; done; fi
+    if [ "$fresh" = yes ]; then
+        for name in "${existing[@]}"; do remove_host "$name"; done
+        # They belong to a cluster that is no more.
+        rm -rf --one-file-system "$TARGET/cluster.state" "$TARGET/kubeconfig"
+    fi
     need_network
     for name in "${names[@]}"; do
         if has_host "$name"; then
@@ -196,7 +200,15 @@ has_snapshot() {
     [ "$(cat "$SNAPSHOTS/$1/host")" = "$PART" ]
 }
 
-remove_snapshot() {
-    rm -rf --one-file-system "${SNAPSHOTS:?}/$1"
-    dk image rm "$SNAPSHOT_REPOSITORY:$1" >/dev/null 2>&1 || true
+# remove_snapshots PATTERN: every snapshot whose tag it matches, as the shell matches names.
+remove_snapshots() {
+    local path tag
+    for path in "$SNAPSHOTS"/*; do
+        tag=${path##*/}
+        # The pattern is meant as one.
+        # shellcheck disable=SC2053
+        if [[ $tag != $1 ]] || [ ! -d "$path" ]; then continue; fi
+        rm -rf --one-file-system "${SNAPSHOTS:?}/$tag"
+        dk image rm "$SNAPSHOT_REPOSITORY:$tag" >/dev/null 2>&1 || true
+    done
 }
