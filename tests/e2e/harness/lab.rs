@@ -139,9 +139,13 @@ impl Lab {
 
     /// Puts a file of this machine on a host, executable.
     pub fn send(&self, host: &str, from: &Path, to: &str) {
-        let mut command = self.program(&["exec", host, "install", "-m", "755", "/dev/stdin", to]);
+        self.feed(host, from, &["install", "-m", "755", "/dev/stdin", to]);
+    }
+
+    /// Gives a file of this machine to a program on a host.
+    pub fn feed(&self, host: &str, from: &Path, program: &[&str]) {
         let bytes = fs::read(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
-        run_with_input(&mut command, &bytes).succeeded();
+        run_with_input(&mut self.program(&[&["exec", host], program].concat()), &bytes).succeeded();
     }
 
     /// The folder of a bundle, built first if need be: a Kubernetes version or `workload`.

@@ -5,14 +5,13 @@ mod lab;
 mod picture;
 pub mod prepared;
 mod ran;
-mod tool;
+pub mod tool;
 mod wait;
 
 pub use kubectl::Kubectl;
 pub use lab::Lab;
 pub use picture::Picture;
 pub use ran::{Ran, run, run_with_input};
-pub use tool::Tool;
 pub use wait::{SECOND, until};
 
 /// The newest Kubernetes that the lab builds.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lab::checkout;
 use super::{Ran, run};
@@ -132,12 +132,24 @@ impl Running {
         self.child.id()
     }
 
+    /// Time since it was started.
+    pub fn since_start(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Waits for its end, which must be a good one, after all events were read.
+    #[track_caller]
+    pub fn wait_well(&mut self) -> Duration {
+        let status = self.child.wait().expect("the tool ends");
+        assert!(status.success(), "up ended with {status}; its events:\n{}", self.seen.concat());
+        self.since_start()
+    }
+
     /// Reads to the end; it must have gone well.
     #[track_caller]
     pub fn finish(mut self) -> Vec<String> {
         while self.next().is_some() {}
-        let status = self.child.wait().expect("the tool ends");
-        assert!(status.success(), "up ended with {status}; its events:\n{}", self.seen.concat());
+        self.wait_well();
         self.seen
     }
 }
