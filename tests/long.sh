@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PAGE=docs/testing.md
-BEGIN='<!-- long: written by `make test-long` -->'
+BEGIN='<!-- long: written by make test-long -->'
 END='<!-- long: end -->'
 
 # binaries: the test programs, built if need be.
@@ -50,7 +50,7 @@ for program in $programs; do
         }
         # Cases in one are counted by their own line: `17 points`.
         details=$(sed -nE 's/^long: (.*)$/\1/p' "$log" | paste -sd';')
-        printf '| `%s` | %s%s | %s |\n' "$case" "$result" "${details:+, $details}" "$((SECONDS - started))" >>"$results"
+        printf '| %s | %s%s | %s |\n' "$case" "$result" "${details:+, $details}" "$((SECONDS - started))" >>"$results"
         echo "  $result after $((SECONDS - started)) s"
     done
 done

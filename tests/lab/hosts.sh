@@ -151,12 +151,19 @@ make_hosts() {
     for name in "${names[@]}"; do await_host "$name"; done
 }
 
+# hosts_need COUNT: the MiB of disk that the hosts take that are still to be made.
+hosts_need() {
+    local have
+    have=$(host_names | wc -l)
+    echo $(($1 > have ? 3000 * ($1 - have) + 1000 : 0))
+}
+
 # hosts_room COUNT: room for the hosts that are still to be made.
 hosts_room() {
     local have
     have=$(host_names | wc -l)
     if [ "$1" -gt "$have" ]; then
-        need_room "$ENGINE_DATA" $((3000 * ($1 - have) + 1000)) "making $(($1 - have)) hosts"
+        need_room "$ENGINE_DATA" "$(hosts_need "$1")" "making $(($1 - have)) hosts"
         need_memory $((2000 * ($1 - have) + 500)) "making $(($1 - have)) hosts"
     fi
 }
