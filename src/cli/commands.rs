@@ -13,7 +13,9 @@ use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
 use crate::journal::{Holder, RealDisk, State, StateFolder};
-use crate::ops::{self, ConnectOptions, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome};
+use crate::ops::{
+    self, ConnectOptions, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome,
+};
 use crate::plan::Plan;
 use crate::report::Console;
 
@@ -86,12 +88,7 @@ fn load(common: &Common) -> Result<(Setup, Loaded)> {
 fn validate(common: &Common) -> Result<u8> {
     let (setup, loaded) = load(common)?;
     let nodes = loaded.cluster.nodes.len();
-    say(&format!(
-        "{} is valid: cluster {}, Kubernetes {}, {nodes} nodes\n",
-        setup.config.display(),
-        loaded.cluster.name,
-        loaded.cluster.version
-    ));
+    say(&format!("{} is valid: cluster {}, Kubernetes {}, {nodes} nodes\n", setup.config.display(), loaded.cluster.name, loaded.cluster.version));
     Ok(exit::SUCCESS)
 }
 
@@ -200,9 +197,7 @@ fn pod_security(level: crate::cluster::PodSecurity) -> &'static str {
              escalation and use the RuntimeDefault seccomp profile; others are refused. See README, \"What restricted means\".\n"
         }
         crate::cluster::PodSecurity::Baseline => "Pod security is `baseline`.\n",
-        crate::cluster::PodSecurity::Privileged => {
-            "Pod security is `privileged`: pods may do anything to their node.\n"
-        }
+        crate::cluster::PodSecurity::Privileged => "Pod security is `privileged`: pods may do anything to their node.\n",
     }
 }
 

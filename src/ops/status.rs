@@ -114,8 +114,7 @@ fn problems(survey: &Survey) -> Vec<String> {
 }
 
 fn expiring(survey: &Survey) -> Vec<String> {
-    let line =
-        |certificate: &crate::pki::Expiring| format!("{} runs out in {} days", certificate.name, certificate.days);
+    let line = |certificate: &crate::pki::Expiring| format!("{} runs out in {} days", certificate.name, certificate.days);
     survey.completion.expiring.iter().map(line).collect()
 }
 

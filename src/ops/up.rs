@@ -55,8 +55,7 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
     if !survey.plan.refusals.is_empty() {
         return Err(OperationError::Refused(Box::new(survey.plan)));
     }
-    let finished = folder.state().aimed().is_none()
-        && folder.state().current().is_some_and(|generation| generation.config == input.survey.loaded.text);
+    let finished = folder.state().aimed().is_none() && folder.state().current().is_some_and(|generation| generation.config == input.survey.loaded.text);
     if survey.plan.is_empty() && finished {
         return Ok(UpOutcome::NothingToDo);
     }
@@ -65,13 +64,8 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
     }
     let generation = record(folder, input, &survey)?;
     let steps = survey.plan.steps.len();
-    let endpoints = endpoints(
-        &input.survey.loaded.cluster,
-        &survey.hosts,
-        &survey.completion.material,
-        folder.state(),
-        input.survey.now,
-    )?;
+    let endpoints =
+        endpoints(&input.survey.loaded.cluster, &survey.hosts, &survey.completion.material, folder.state(), input.survey.now)?;
     let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
     remember_members(folder, &survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
@@ -105,7 +99,8 @@ async fn execute(
         facts: facts(&survey.observed),
         look: survey.request.clone(),
     };
-    let context = Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
+    let context =
+        Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
     Ok(engine::run(&survey.plan, &input.run, &context).await)
 }
 
@@ -144,12 +139,7 @@ async fn pin_pod_images(folder: &mut StateFolder, survey: &Survey) -> Result<(),
             let Some(id) = snapshot.containerd_images.get(&image.reference) else { continue };
             if image.store == ImageStore::Containerd && !record.images.iter().any(known) {
                 let (store, reference) = (image.store, image.reference.clone());
-                record.images.push(PinnedImage {
-                    store,
-                    reference,
-                    id: id.clone(),
-                    origin: Origin::Host(name.clone()),
-                });
+                record.images.push(PinnedImage { store, reference, id: id.clone(), origin: Origin::Host(name.clone()) });
             }
         }
     }
@@ -177,3 +167,4 @@ impl engine::RunLog for JournalLog {
         self.append(RunRecord::Outcome { step: step.clone(), error: error.map(ToString::to_string) })
     }
 }
+

@@ -57,8 +57,7 @@ fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
             continue;
         }
         let title = "wait for the API".into();
-        let step =
-            wait(host_id(&node.name, "api"), Some(node.name.clone()), title, Condition::ApiReady(node.name.clone()));
+        let step = wait(host_id(&node.name, "api"), Some(node.name.clone()), title, Condition::ApiReady(node.name.clone()));
         let log = Some(LogSource::Container("kube-apiserver".into()));
         plan.steps.push(Step { after: vec![container, etcd.clone()], log, ..step });
     }
@@ -127,12 +126,7 @@ fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
     let name = || node.name.clone();
     let log = Some(LogSource::Unit("kubelet.service".into()));
     if live.is_none() {
-        let step = wait(
-            registered.clone(),
-            Some(name()),
-            "wait for the node to register".into(),
-            Condition::NodeRegistered(name()),
-        );
+        let step = wait(registered.clone(), Some(name()), "wait for the node to register".into(), Condition::NodeRegistered(name()));
         plan.steps.push(Step { after: vec![unit.clone()], log: log.clone(), ..step });
     }
     let metadata = input.desired.nodes.iter().find(|metadata| metadata.name == node.name);
@@ -153,12 +147,7 @@ fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
     let by_operator = input.cluster.network.plugin == crate::cluster::NetworkPlugin::None;
     let ready = live.is_some_and(node_is_ready);
     if !by_operator && (!ready || plan.has(&unit)) {
-        let step = wait(
-            host_id(&node.name, "ready"),
-            Some(name()),
-            "wait for the node to be Ready".into(),
-            Condition::NodeReady(name()),
-        );
+        let step = wait(host_id(&node.name, "ready"), Some(name()), "wait for the node to be Ready".into(), Condition::NodeReady(name()));
         let after = vec![registered, host_id(&node.name, "metadata"), unit, StepId("cluster/workloads".into())];
         plan.steps.push(Step { after, log, ..step });
     }

@@ -4,7 +4,7 @@ use crate::base::{NodeName, StepId};
 use crate::desired::{DesiredHost, DesiredImage, UnitSpec};
 use crate::host::{Change, LogSource};
 use crate::state::{
-    Component, ContainerSpec, Content, FileSpec, HostSnapshot, ImageStore, ObservedContainer, ObservedEntry,
+    Component, Content, ContainerSpec, FileSpec, HostSnapshot, ImageStore, ObservedContainer, ObservedEntry,
 };
 
 use super::step::{Action, Plan, Step};
@@ -225,8 +225,12 @@ fn payloads(host: &HostInput<'_>, plan: &mut Plan) {
             plan.refusals.push(missing_source(host, &format!("file {}", file.path)));
             continue;
         };
-        let change =
-            Change::Send { path: file.path.clone(), owner: file.owner, mode: file.mode, payload: payload.clone() };
+        let change = Change::Send {
+            path: file.path.clone(),
+            owner: file.owner,
+            mode: file.mode,
+            payload: payload.clone(),
+        };
         let title = format!("send {} ({})", file.path, mebibytes(*size));
         let id = format!("file{}", file.path);
         let step = host.step(&id, title, difference.describe(), Action::Change(vec![change]));

@@ -155,12 +155,7 @@ impl Check<'_> {
             let holder = self.snapshot.listeners.iter().find(|seen| seen.port == port.number && seen.protocol == "tcp");
             let Some(holder) = holder.filter(|_| !self.holds(port.component)) else { continue };
             let message = format!("port {} ({}) is in use by {}", port.number, port.component, holder.process);
-            self.find(
-                "port-in-use",
-                Severity::Error,
-                message,
-                "stop that process, or take the host out of cluster.yml",
-            );
+            self.find("port-in-use", Severity::Error, message, "stop that process, or take the host out of cluster.yml");
         }
     }
 
@@ -206,8 +201,7 @@ impl Check<'_> {
             return;
         }
         let message = format!("/etc/resolv.conf points to this host itself ({})", facts.resolvers.join(", "));
-        let hint =
-            "write the upstream name servers to a file on the host and name it in services.kubelet.config.resolvConf";
+        let hint = "write the upstream name servers to a file on the host and name it in services.kubelet.config.resolvConf";
         self.find("resolv-conf", Severity::Error, message, hint);
     }
 
@@ -282,11 +276,8 @@ pub fn leftovers(input: &Input<'_>) -> Vec<PreflightFinding> {
             host: name.clone(),
             code: "other-cluster",
             severity: Severity::Error,
-            message: format!(
-                "the host carries another cluster: {found} is there, and no certificate of this cluster's authority"
-            ),
-            hint: "if that cluster is yours, use the state folder that made it; if it is dead, empty the host first"
-                .into(),
+            message: format!("the host carries another cluster: {found} is there, and no certificate of this cluster's authority"),
+            hint: "if that cluster is yours, use the state folder that made it; if it is dead, empty the host first".into(),
         });
     }
     findings

@@ -43,9 +43,8 @@ fn removed_node(name: &NodeName) -> Refusal {
     Refusal {
         host: Some(name.clone()),
         subject: format!("remove node {name}"),
-        reason:
-            "the last applied configuration has it and cluster.yml no longer does; removing nodes is not supported yet"
-                .into(),
+        reason: "the last applied configuration has it and cluster.yml no longer does; removing nodes is not supported yet"
+            .into(),
         hint: "put the node back into cluster.yml".into(),
         details: Vec::new(),
     }
@@ -55,9 +54,8 @@ fn added_member(name: &NodeName) -> Refusal {
     Refusal {
         host: Some(name.clone()),
         subject: format!("add node {name} with role controlplane or etcd"),
-        reason:
-            "only workers can join a cluster that runs; adding etcd members and control planes is not supported yet"
-                .into(),
+        reason: "only workers can join a cluster that runs; adding etcd members and control planes is not supported yet"
+            .into(),
         hint: format!("give {name} the role worker only, or take it out of cluster.yml"),
         details: Vec::new(),
     }
