@@ -34,5 +34,6 @@ pub mod observe;
 pub mod ops;
 pub mod pki;
 pub mod plan;
+pub mod release;
 pub mod report;
 pub mod state;

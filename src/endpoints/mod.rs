@@ -41,10 +41,7 @@ pub trait ReadEndpoints: Send + Sync {
 
     /// Objects by key, through the first apiserver that answers; those that do not exist are left out. With them come
     /// all Node objects.
-    fn read<'a>(
-        &'a self,
-        keys: &'a [ObjectKey],
-    ) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
+    fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
 }
 
 /// The half that changes what the API holds.

@@ -124,8 +124,7 @@ fn recorded_lines(options: &SshOptions) -> Vec<usize> {
 }
 
 fn record(options: &SshOptions, key: &russh::keys::PublicKey) -> std::io::Result<()> {
-    learn_known_hosts_path(&options.address, options.port, key, &options.known_hosts)
-        .map_err(std::io::Error::other)?;
+    learn_known_hosts_path(&options.address, options.port, key, &options.known_hosts).map_err(std::io::Error::other)?;
     std::fs::File::open(&options.known_hosts)?.sync_all()
 }
 
@@ -151,7 +150,8 @@ impl client::Handler for HostKeyCheck {
 fn configuration(options: &SshOptions) -> Arc<client::Config> {
     let mut preferred = russh::Preferred::default();
     // Both ends have instructions for it: twice the rate of the default in our measurements.
-    preferred.cipher = vec![cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR].into();
+    preferred.cipher =
+        vec![cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR].into();
     preferred.compression = vec![russh::compression::NONE].into();
     Arc::new(client::Config {
         preferred,

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::base::{Epoch, NodeName};
 use crate::state::HostSnapshot;
 
-pub use connection::SshOptions;
 pub use change::{Change, Payload, Transfer};
+pub use connection::SshOptions;
 pub use error::HostError;
 
 /// A byte stream through a host: a channel of the SSH connection.

@@ -9,7 +9,7 @@ use crate::base::NodeName;
 use crate::cluster::Cluster;
 use crate::endpoints::ReadEndpoints;
 use crate::host::{LookRequest, ReadHost};
-use crate::state::{Observed, ObservedApi, ObservedHost, ObjectKey};
+use crate::state::{ObjectKey, Observed, ObservedApi, ObservedHost};
 
 /// What a look is about.
 pub struct Subject<'a> {

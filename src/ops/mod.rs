@@ -10,7 +10,7 @@ mod status;
 mod survey;
 mod up;
 
-pub use connect::ConnectOptions;
+pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};

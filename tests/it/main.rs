@@ -1,0 +1,3 @@
+//! What needs two modules or more, without a real host.
+
+mod layering;
