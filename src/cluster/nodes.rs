@@ -30,6 +30,7 @@ const RESERVED: &[&str] = &[
 pub(super) struct Placed {
     pub node: Node,
     pub address_at: Position,
+    pub internal_at: Position,
 }
 
 /// All nodes, each and together. Those with findings may be missing.
@@ -106,6 +107,7 @@ impl Builder<'_> {
         let ssh = self.ssh();
         let (labels, taints) = (self.labels(), self.taints());
         let (address, internal) = (address?, internal?);
+        let address_at = address.at;
         let node = Node {
             name: name?.value,
             address: address.value,
@@ -115,7 +117,7 @@ impl Builder<'_> {
             labels,
             taints,
         };
-        Some(Placed { node, address_at: internal.at })
+        Some(Placed { node, address_at, internal_at: internal.at })
     }
 
     /// None if a role could not be read.
@@ -244,25 +246,26 @@ impl Builder<'_> {
         addresses.extend(address.map(|at| At { value: at.value.to_ascii_lowercase(), at: at.at }));
         addresses.extend(internal.map(|at| At { value: at.value.to_string(), at: at.at }));
         addresses.dedup_by(|one, other| one.value == other.value);
+        let mut repeated = false;
         for address in addresses {
             if let Some(line) = seen.addresses.get(&address.value) {
-                let message = format!("two nodes have the address {}", shown(&address));
-                self.checks.fail(
-                    address.at,
-                    message,
-                    format!("the other one is in line {line}: give each node its own"),
-                );
+                repeated = true;
+                self.twice(&address, "address", *line);
             }
             seen.addresses.entry(address.value).or_insert(address.at.line);
         }
-        let Some(name) = name else { return };
-        let text = name.value.as_str();
-        let from_address = self.entry.hostname_override.is_missing();
-        if let Some(line) = seen.names.get(text).filter(|_| !from_address) {
-            let message = format!("two nodes have the name `{text}`");
-            self.checks.fail(name.at, message, format!("the other one is in line {line}: give each node its own"));
+        let Some(name) = name.map(|name| At { value: name.value.to_string(), at: name.at }) else { return };
+        // A name that is the repeated address would say the same again.
+        let said = repeated && self.entry.hostname_override.is_missing();
+        if let Some(line) = seen.names.get(&name.value).filter(|_| !said) {
+            self.twice(&name, "name", *line);
         }
-        seen.names.entry(text.to_owned()).or_insert(name.at.line);
+        seen.names.entry(name.value).or_insert(name.at.line);
+    }
+
+    fn twice(&mut self, value: &At<String>, what: &str, line: usize) {
+        let message = format!("two nodes have the {what} {}", shown(value));
+        self.checks.fail(value.at, message, format!("the other one is in line {line}: give each node its own"));
     }
 
     fn ssh(&mut self) -> Option<SshTarget> {
