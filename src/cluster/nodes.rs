@@ -62,16 +62,10 @@ pub(super) fn nodes(config: &Config, context: &Context, checks: &mut Checks) -> 
 fn check_roles(roles: &[Option<Roles>], at: Position, checks: &mut Checks) {
     let Some(roles) = roles.iter().copied().collect::<Option<Vec<Roles>>>() else { return };
     let count = |holds: fn(&Roles) -> bool| roles.iter().filter(|roles| holds(roles)).count();
-    let wanted: [(fn(&Roles) -> bool, &str); 2] =
-        [(|roles| roles.control_plane, "controlplane"), (|roles| roles.etcd, "etcd")];
-    for (holds, role) in wanted {
-        if count(holds) == 0 {
-            checks.fail(
-                at,
-                format!("no node has the role `{role}`"),
-                format!("add `{role}` to the `role` of at least one node"),
-            );
-        }
+    let counted = [(count(|roles| roles.control_plane), "controlplane"), (count(|roles| roles.etcd), "etcd")];
+    for (_, role) in counted.iter().filter(|(count, _)| *count == 0) {
+        let help = format!("add `{role}` to the `role` of at least one node");
+        checks.fail(at, format!("no node has the role `{role}`"), help);
     }
     let members = count(|roles| roles.etcd);
     if members > 0 && members % 2 == 0 {
