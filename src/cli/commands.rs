@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::base::RunId;
 use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
 use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
-use crate::ops::{self, ConnectOptions, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome};
+use crate::ops::{
+    self, ConnectOptions, Consent, Loaded, OperationError, Setup, SshReach, SurveyInput, UpInput, UpOutcome,
+};
+use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
 
@@ -162,7 +164,8 @@ async fn plan(connect: &Connect) -> Result<u8> {
 
 async fn up(connect: &Connect, yes: bool) -> Result<u8> {
     let session = Session::open(connect)?;
-    let run = RunId(entropy::run_id(jiff::Timestamp::now()));
+    let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
+    let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
     let holder = Holder::this_process(run.clone());
     let mut folder = StateFolder::open(Arc::new(RealDisk), &session.setup.state_folder(), holder)?;
     let state = folder.state().clone();

@@ -2,7 +2,19 @@
 
 mod change;
 mod connection;
+mod container;
+mod docker;
+mod door;
 mod error;
+mod known_hosts;
+mod login;
+mod outgoing;
+mod request;
+mod round_trips;
+mod script;
+mod sections;
+mod snapshot;
+mod ssh;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,6 +28,8 @@ use crate::state::HostSnapshot;
 pub use change::{Change, Payload, Transfer};
 pub use connection::SshOptions;
 pub use error::HostError;
+pub use round_trips::RoundTripCount;
+pub use ssh::{Connected, Ssh};
 
 /// A byte stream through a host: a channel of the SSH connection.
 pub type HostStream = Pin<Box<dyn ByteStream>>;

@@ -52,7 +52,9 @@ impl Survey {
     pub fn notices(&self) -> Vec<String> {
         let expiring = |lifetime: &Lifetime| {
             let Lifetime { name, days } = lifetime;
-            format!("certificate {name} runs out in {days} days; renewing what a running component uses is not supported yet")
+            format!(
+                "certificate {name} runs out in {days} days; renewing what a running component uses is not supported yet"
+            )
         };
         let warnings = self.warnings.iter().map(ToString::to_string);
         warnings.chain(self.completion.expiring().map(expiring)).collect()

@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use crate::base::{Epoch, NodeName, RunId, StepId};
 use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
-use crate::event::{Event, EventSink};
-use crate::journal::{self, EtcdRecord, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
+use crate::event::Event;
+use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
 use crate::plan::Plan;
 use crate::state::ImageStore;
 
@@ -60,18 +60,15 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
     if survey.plan.is_empty() && finished {
         return Ok(UpOutcome::NothingToDo);
     }
-    if !survey.plan.is_empty() && !input.consent.ask(&survey.plan).await {
+    if survey.plan.changes() > 0 && !input.consent.ask(&survey.plan).await {
         return Err(OperationError::Declined);
     }
     let generation = record(folder, input, &survey)?;
     let steps = survey.plan.steps.len();
-    let endpoints = endpoints(
-        &input.survey.loaded.cluster,
-        &survey.hosts,
-        &survey.completion.material,
-        folder.state(),
-        input.survey.now,
-    )?;
+    let endpoints = match &survey.endpoints {
+        Some(endpoints) => Arc::clone(endpoints),
+        None => endpoints(&input.survey, &survey.hosts, &survey.completion.material)?,
+    };
     let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
     remember_members(folder, &survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
@@ -129,7 +126,9 @@ async fn remember_members(
     let is_started = |name: &&NodeName| members.get(name.as_str()).is_some_and(|member| member.started);
     let seen: BTreeSet<NodeName> = survey.etcd.first_members.iter().filter(is_started).cloned().collect();
     if seen.len() == survey.etcd.first_members.len() {
-        folder.store_etcd(EtcdRecord { seen_complete: seen, ..survey.etcd.clone() })?;
+        let mut record = survey.etcd.clone();
+        record.seen_complete = seen;
+        folder.store_etcd(record)?;
     }
     Ok(())
 }
@@ -170,7 +169,7 @@ impl JournalLog {
 
 impl engine::RunLog for JournalLog {
     fn intent(&self, step: &StepId) -> Result<(), StepError> {
-        self.append(RunRecord::Intent { step: step.clone(), host: None, change: String::new() })
+        self.append(RunRecord::Intent { step: step.clone() })
     }
 
     fn outcome(&self, step: &StepId, error: Option<&StepError>) -> Result<(), StepError> {

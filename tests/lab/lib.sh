@@ -13,9 +13,6 @@ die() {
     exit 1
 }
 
-# with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
-# process, however it ends. Background processes must close LOCK_FD, or they would keep it.
-
 # closure NAME: the text of the function NAME and of all functions of ours that stand in it as words.
 closure() {
     local todo=("$1") seen=" say die " name word text all
@@ -53,6 +50,7 @@ part() {
     key=$(recipe "$builder" "$@")
     PART=$name/$key
     if [ -d "$PARTS/$PART" ]; then return; fi
+    if [ "${BUILD:-yes}" = no ]; then exit 3; fi
     mkdir -p "$CACHE/tmp" "$LOGS" "$PARTS/$name"
     work=$(mktemp -d "$CACHE/tmp/$name.XXXXXX")
     chmod 755 "$work"
@@ -94,6 +92,14 @@ tell_time() {
 
 # prune_part: removes the folders of older recipes of the part in PART.
 prune_part() { find "$PARTS/${PART%/*}" -mindepth 1 -maxdepth 1 ! -name "${PART#*/}" -exec rm -rf {} +; }
+
+# present NEED ARG...: sets PART as NEED does if all that it needs is there. Takes no lock, so that a long build
+# of something else holds nobody up who builds nothing.
+present() {
+    local found
+    found=$(BUILD=no; "$@"; printf '%s\n' "$PART") || return 1
+    PART=$found
+}
 
 # have_part NAME BUILDER ARG...: whether the part is there.
 have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
