@@ -46,3 +46,25 @@ fn one_example_shows_every_honoured_key() {
         assert!(written, "{row} is missing");
     }
 }
+
+#[test]
+fn the_files_for_vagrant_name_its_machines() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("vagrant");
+    let machines = fs::read_to_string(folder.join("Vagrantfile")).unwrap();
+    for topology in ["single", "ha"] {
+        let file = fs::read(folder.join(format!("{topology}.yml"))).unwrap();
+        let cluster = load_bytes(&file).unwrap_or_else(|findings| panic!("{topology}:\n{findings}")).cluster;
+        let section = machines.split(&format!("\"{topology}\" => {{")).nth(1).unwrap();
+        let lines = section.trim_start().lines();
+        let made: Vec<(&str, &str)> = lines.map_while(machine).collect();
+        let named: Vec<(&str, &str)> =
+            cluster.nodes.iter().map(|node| (node.name.as_str(), node.address.as_str())).collect();
+        assert_eq!(made, named, "{topology}");
+    }
+}
+
+/// Name and address in a line such as `"node1" => { address: "192.168.56.11", memory: 3072 },`.
+fn machine(line: &str) -> Option<(&str, &str)> {
+    let mut quoted = line.split('"').skip(1).step_by(2);
+    Some((quoted.next()?, quoted.next()?))
+}
