@@ -1,3 +1,4 @@
 //! What needs two modules or more, without a real host.
 
+mod host_contract;
 mod layering;
