@@ -2,3 +2,4 @@
 
 mod host_contract;
 mod layering;
+mod one_door;
