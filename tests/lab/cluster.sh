@@ -241,18 +241,18 @@ command_host_rm() {
 command_snapshot() {
     need_machine
     need_engine
-    with_lock build take_snapshot "$1" "$2"
+    with_lock snapshots take_snapshot "$1" "$2"
 }
 
 command_has_snapshot() {
     need_machine
     need_engine
-    with_lock build has_snapshot "$1"
+    with_lock snapshots has_snapshot "$1"
 }
 
 command_snapshot_rm() {
     need_engine
-    with_lock build remove_snapshots "$1"
+    with_lock snapshots remove_snapshots "$1"
 }
 
 # anything_left: whether the engine keeps anything of any lab; it runs only for that.
