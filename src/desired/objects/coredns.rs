@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::DesiredError;
-use super::template::Template;
 use crate::cluster::{Cluster, Node};
+use crate::desired::template::Template;
 use crate::release::Release;
 use crate::state::Object;
 

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::DesiredError;
-use super::template::Template;
 use crate::base::Digest;
 use crate::cluster::{Cluster, Network, NetworkPlugin};
+use crate::desired::template::Template;
 use crate::release::Release;
 use crate::state::Object;
 

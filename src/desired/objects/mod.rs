@@ -4,7 +4,6 @@ mod coredns;
 mod flannel;
 mod pod_security;
 mod rbac;
-mod template;
 #[cfg(test)]
 mod tests;
 

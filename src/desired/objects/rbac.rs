@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::template::Template;
 use super::{DesiredError, SYSTEM_NAMESPACE};
 use crate::cluster::Cluster;
+use crate::desired::template::Template;
 use crate::pki::ADMINS;
 use crate::release::Release;
 use crate::state::Object;
