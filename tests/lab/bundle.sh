@@ -39,7 +39,7 @@ publish() {
     prune_part
 }
 
-# bundle_kubernetes VERSION: everything that `provision up` needs for that version.
+# bundle_kubernetes VERSION: sets PART to everything that `provision up` needs for that version.
 bundle_kubernetes() {
     local version=$1 etcd pause component ITEMS=()
     etcd=$(etcd_for "$version")
@@ -60,13 +60,11 @@ bundle_kubernetes() {
     need_cni_plugins
     add_file cni-plugins "v$CNI_PLUGINS" cni-plugins.tgz "cni-plugins-linux-amd64-v$CNI_PLUGINS.tgz"
     part "bundle-$version" build_bundle "${ITEMS[@]}"
-    publish "$version"
 }
 
-# bundle_workload: agnhost, an image for trying workloads.
+# bundle_workload: sets PART to agnhost, an image for trying workloads.
 bundle_workload() {
     local ITEMS=()
     image_agnhost; add_image "registry.k8s.io/e2e-test-images/agnhost:$AGNHOST"
     part bundle-workload build_bundle "${ITEMS[@]}"
-    publish workload
 }

@@ -119,10 +119,19 @@ need_build_room() {
     fi
 }
 
-# make_bundle VERSION: under the build lock.
+# bundle_named NAME: a Kubernetes version's, or `workload`.
+bundle_named() {
+    if [ "$1" = workload ]; then bundle_workload; else bundle_kubernetes "$1"; fi
+}
+
+# has_bundle NAME: whether it is there, made of today's parts.
+has_bundle() { present bundle_named "$1" && [ "$(readlink "$BUNDLES/$1")" = "../parts/$PART" ]; }
+
+# make_bundle NAME: under the build lock.
 make_bundle() {
     sweep
-    if [ "$1" = workload ]; then bundle_workload; else bundle_kubernetes "$1"; fi
+    bundle_named "$1"
+    publish "$1"
 }
 
 command_bundle() {
@@ -131,7 +140,7 @@ command_bundle() {
         case " $KUBERNETES_KNOWN " in *" $1 "*) ;; *) die "$1 is not one that the lab builds: $KUBERNETES_KNOWN" ;; esac
         need_build_room "$1"
     fi
-    with_lock build make_bundle "$1"
+    has_bundle "$1" || with_lock build make_bundle "$1"
     printf '%s\n' "$BUNDLES/$1"
 }
 
@@ -241,18 +250,18 @@ command_host_rm() {
 command_snapshot() {
     need_machine
     need_engine
-    with_lock build take_snapshot "$1" "$2"
+    with_lock snapshots take_snapshot "$1" "$2"
 }
 
 command_has_snapshot() {
     need_machine
     need_engine
-    with_lock build has_snapshot "$1"
+    with_lock snapshots has_snapshot "$1"
 }
 
 command_snapshot_rm() {
     need_engine
-    with_lock build remove_snapshots "$1"
+    with_lock snapshots remove_snapshots "$1"
 }
 
 # anything_left: whether the engine keeps anything of any lab; it runs only for that.

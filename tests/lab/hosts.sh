@@ -193,7 +193,7 @@ take_snapshot() {
         mkdir "$new/$folder"
         copy_disk "$(volume_path "$(volume "$name" "$folder")")" "$new/$folder" "$folder" "$busy"
     done
-    need_host
+    present need_host || with_lock build swept_host
     echo "$PART" >"$new/host"
     mv -T "$new" "$SNAPSHOTS/$tag"
     dk start "$(container "$name")" >/dev/null
@@ -203,7 +203,7 @@ take_snapshot() {
 # has_snapshot TAG: whether it is whole, and was made on today's host image.
 has_snapshot() {
     [ -d "$SNAPSHOTS/$1" ] && dk image inspect "$SNAPSHOT_REPOSITORY:$1" >/dev/null 2>&1 || return 1
-    need_host
+    present need_host || return 1
     [ "$(cat "$SNAPSHOTS/$1/host")" = "$PART" ]
 }
 

@@ -30,9 +30,13 @@ closure() {
     done
 }
 
-# recipe BUILDER ARG...: the key of a part: a hash of the text that builds it, and of its arguments.
+# The texts of builders, and the parts of calls, that were found out already: it takes some hundred processes.
+declare -A CLOSURES=() FOUND=()
+
+# recipe BUILDER ARG...: sets RECIPE, the key of a part: a hash of the text that builds it, and of its arguments.
 recipe() {
-    { closure "$1"; printf '%s\0' "${@:2}"; } | sha256sum | cut -c1-16
+    if [ -z "${CLOSURES[$1]:-}" ]; then CLOSURES[$1]=$(closure "$1"); fi
+    RECIPE=$({ printf '%s\n' "${CLOSURES[$1]}"; printf '%s\0' "${@:2}"; } | sha256sum | cut -c1-16)
 }
 
 # source_key FOLDER: a hash of the files in a folder of sources, for use as an argument of a recipe.
@@ -45,11 +49,16 @@ source_key() {
 # so one that is there is whole; those of older recipes are removed
 # (of bundles once the new one is published).
 part() {
-    local name=$1 builder=$2 key work started status teller
+    local call="$*" name=$1 builder=$2 work started status teller
+    PART=${FOUND[$call]:-}
+    if [ -n "$PART" ]; then return; fi
     shift 2
-    key=$(recipe "$builder" "$@")
-    PART=$name/$key
-    if [ -d "$PARTS/$PART" ]; then return; fi
+    recipe "$builder" "$@"
+    PART=$name/$RECIPE
+    if [ -d "$PARTS/$PART" ]; then
+        FOUND[$call]=$PART
+        return
+    fi
     if [ "${BUILD:-yes}" = no ]; then exit 3; fi
     mkdir -p "$CACHE/tmp" "$LOGS" "$PARTS/$name"
     work=$(mktemp -d "$CACHE/tmp/$name.XXXXXX")
@@ -102,7 +111,10 @@ present() {
 }
 
 # have_part NAME BUILDER ARG...: whether the part is there.
-have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
+have_part() {
+    recipe "${@:2}"
+    [ -d "$PARTS/$1/$RECIPE" ]
+}
 
 # unmount_below FOLDER: what a killed program left mounted in it, innermost first.
 unmount_below() {
