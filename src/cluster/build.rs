@@ -56,8 +56,7 @@ pub fn build(config: &Config, catalog: &Catalog, context: &Context) -> Result<(C
     let network = network::network(config, &mut checks);
     checks.grammar(&config.ssh_key_path, "path of a file", grammar::path);
     let nodes = nodes::nodes(config, context, &mut checks);
-    let places: Vec<_> = nodes.iter().map(|placed| (&placed.node, placed.address_at)).collect();
-    network::check_nodes(&network, &places, &mut checks);
+    network::check_nodes(&network, &nodes, &mut checks);
     let services = &config.services;
     owned::check(&services.kubelet.config, "services.kubelet.config", OWNED_KUBELET_KEYS, &mut checks);
     owned::check(&services.kube_proxy, "services.kubeproxy.config", OWNED_KUBE_PROXY_KEYS, &mut checks);

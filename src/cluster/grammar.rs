@@ -110,6 +110,8 @@ mod tests {
         "{a,b}",
     ];
 
+    type Check = fn(&str) -> Fits;
+
     #[test]
     fn nothing_for_a_shell_passes() {
         for check in [cluster_name, user, path, dns_name, interface, label_key, label_value, certificate_name] {
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_people_write_passes() {
-        let good: &[(fn(&str) -> Fits, &[&str])] = &[
+        let good: &[(Check, &[&str])] = &[
             (cluster_name, &["local", "prod.eu-1"]),
             (user, &["root", "ubuntu", "svc_rke", "admin@corp.example"]),
             (path, &["~/.ssh/id_rsa", "/home/a b/key", "keys/é.pem"]),

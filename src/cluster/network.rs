@@ -7,7 +7,8 @@ use ipnet::Ipv4Net;
 use crate::config::{At, Config, Field, Position, nearest, shown};
 
 use super::checks::Checks;
-use super::{Network, NetworkPlugin, Node, grammar};
+use super::nodes::Placed;
+use super::{Network, NetworkPlugin, grammar};
 
 const POD_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 42, 0, 0), 16);
 const SERVICE_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 43, 0, 0), 16);
@@ -52,20 +53,19 @@ pub(super) fn network(config: &Config, checks: &mut Checks) -> Network {
 }
 
 /// Addresses of nodes lie in no range of the cluster, or their traffic would be taken for that of pods or Services.
-pub(super) fn check_nodes(network: &Network, nodes: &[(&Node, Position)], checks: &mut Checks) {
-    for (node, at) in nodes {
-        let ssh = node.address.parse().ok().filter(|address| *address != node.internal_address);
-        for address in [Some(node.internal_address), ssh].into_iter().flatten() {
-            for (range, what) in [(network.pod_cidr, "pod"), (network.service_cidr, "service")] {
-                if range.contains(&address) {
-                    let key = if what == "pod" {
-                        "services.kube-controller.cluster_cidr"
-                    } else {
-                        "services.kube-api.service_cluster_ip_range"
-                    };
-                    let message = format!("the node's address {address} lies in the {what} range {range}");
-                    checks.fail(*at, message, format!("choose another range with `{key}`"));
-                }
+pub(super) fn check_nodes(network: &Network, nodes: &[Placed], checks: &mut Checks) {
+    let ranges = [
+        (network.pod_cidr, "pod", "services.kube-controller.cluster_cidr"),
+        (network.service_cidr, "service", "services.kube-api.service_cluster_ip_range"),
+    ];
+    for Placed { node, address_at, internal_at } in nodes {
+        let internal = node.internal_address;
+        let ssh = node.address.parse().ok().filter(|address: &Ipv4Addr| *address != internal);
+        let addresses = ssh.map(|address| (address, address_at)).into_iter().chain([(internal, internal_at)]);
+        for (address, at) in addresses {
+            for (range, what, key) in ranges.iter().filter(|(range, ..)| range.contains(&address)) {
+                let message = format!("the node's address {address} lies in the {what} range {range}");
+                checks.fail(*at, message, format!("choose another range with `{key}`"));
             }
         }
     }
@@ -152,10 +152,8 @@ fn check_sizes(pods: &At<Ipv4Net>, service: &At<Ipv4Net>, config: &Config, check
     let prefix = pods.value.prefix_len();
     let fits = prefix <= NODE_PREFIX && nodes as u64 <= 1 << u32::from(NODE_PREFIX - prefix);
     if !fits {
-        let message = format!(
-            "the pod range {} is too small: every node takes a /{NODE_PREFIX}, and there are {nodes} nodes",
-            pods.value
-        );
+        let message =
+            format!("the pod range {} is too small: each of {nodes} node(s) takes a /{NODE_PREFIX}", pods.value);
         checks.fail(pods.at, message, "choose a larger range, such as a /16; it cannot be changed later");
     }
 }

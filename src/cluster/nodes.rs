@@ -30,6 +30,7 @@ const RESERVED: &[&str] = &[
 pub(super) struct Placed {
     pub node: Node,
     pub address_at: Position,
+    pub internal_at: Position,
 }
 
 /// All nodes, each and together. Those with findings may be missing.
@@ -61,16 +62,10 @@ pub(super) fn nodes(config: &Config, context: &Context, checks: &mut Checks) -> 
 fn check_roles(roles: &[Option<Roles>], at: Position, checks: &mut Checks) {
     let Some(roles) = roles.iter().copied().collect::<Option<Vec<Roles>>>() else { return };
     let count = |holds: fn(&Roles) -> bool| roles.iter().filter(|roles| holds(roles)).count();
-    let wanted: [(fn(&Roles) -> bool, &str); 2] =
-        [(|roles| roles.control_plane, "controlplane"), (|roles| roles.etcd, "etcd")];
-    for (holds, role) in wanted {
-        if count(holds) == 0 {
-            checks.fail(
-                at,
-                format!("no node has the role `{role}`"),
-                format!("add `{role}` to the `role` of at least one node"),
-            );
-        }
+    let counted = [(count(|roles| roles.control_plane), "controlplane"), (count(|roles| roles.etcd), "etcd")];
+    for (_, role) in counted.iter().filter(|(count, _)| *count == 0) {
+        let help = format!("add `{role}` to the `role` of at least one node");
+        checks.fail(at, format!("no node has the role `{role}`"), help);
     }
     let members = count(|roles| roles.etcd);
     if members > 0 && members % 2 == 0 {
@@ -106,6 +101,7 @@ impl Builder<'_> {
         let ssh = self.ssh();
         let (labels, taints) = (self.labels(), self.taints());
         let (address, internal) = (address?, internal?);
+        let address_at = address.at;
         let node = Node {
             name: name?.value,
             address: address.value,
@@ -115,7 +111,7 @@ impl Builder<'_> {
             labels,
             taints,
         };
-        Some(Placed { node, address_at: internal.at })
+        Some(Placed { node, address_at, internal_at: internal.at })
     }
 
     /// None if a role could not be read.
@@ -244,25 +240,26 @@ impl Builder<'_> {
         addresses.extend(address.map(|at| At { value: at.value.to_ascii_lowercase(), at: at.at }));
         addresses.extend(internal.map(|at| At { value: at.value.to_string(), at: at.at }));
         addresses.dedup_by(|one, other| one.value == other.value);
+        let mut repeated = false;
         for address in addresses {
             if let Some(line) = seen.addresses.get(&address.value) {
-                let message = format!("two nodes have the address {}", shown(&address));
-                self.checks.fail(
-                    address.at,
-                    message,
-                    format!("the other one is in line {line}: give each node its own"),
-                );
+                repeated = true;
+                self.twice(&address, "address", *line);
             }
             seen.addresses.entry(address.value).or_insert(address.at.line);
         }
-        let Some(name) = name else { return };
-        let text = name.value.as_str();
-        let from_address = self.entry.hostname_override.is_missing();
-        if let Some(line) = seen.names.get(text).filter(|_| !from_address) {
-            let message = format!("two nodes have the name `{text}`");
-            self.checks.fail(name.at, message, format!("the other one is in line {line}: give each node its own"));
+        let Some(name) = name.map(|name| At { value: name.value.to_string(), at: name.at }) else { return };
+        // A name that is the repeated address would say the same again.
+        let said = repeated && self.entry.hostname_override.is_missing();
+        if let Some(line) = seen.names.get(&name.value).filter(|_| !said) {
+            self.twice(&name, "name", *line);
         }
-        seen.names.entry(text.to_owned()).or_insert(name.at.line);
+        seen.names.entry(name.value).or_insert(name.at.line);
+    }
+
+    fn twice(&mut self, value: &At<String>, what: &str, line: usize) {
+        let message = format!("two nodes have the {what} {}", shown(value));
+        self.checks.fail(value.at, message, format!("the other one is in line {line}: give each node its own"));
     }
 
     fn ssh(&mut self) -> Option<SshTarget> {

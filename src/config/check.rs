@@ -5,7 +5,7 @@ use super::findings::Finding;
 use super::keys::ROOT;
 use super::schema::{Key, Shape, Standing};
 use super::suggest;
-use super::tree::{Entry, Node};
+use super::tree::{Content, Entry, Node};
 use super::{At, Position};
 
 /// Everything that the table does not allow.
@@ -29,10 +29,15 @@ impl Check {
     }
 
     fn wrong_type(&mut self, at: Position, what: &str, wanted: &str, node: &Node) {
-        let help = match node.content {
-            super::tree::Content::Scalar { plain: false, .. } if wanted != "text" => {
-                format!("write {wanted}, without quotes")
+        let quotes = matches!(node.content, Content::Scalar { plain: false, .. });
+        let help = match wanted {
+            "a list of texts" => "write a list, such as `[one, another]`".to_owned(),
+            "text" => "write one text, no list and no map".to_owned(),
+            _ if wanted.starts_with("a map") => {
+                "write keys with values, as `key: value` in lines of their own".to_owned()
             }
+            _ if wanted.starts_with("a list") => "begin each entry with `- `, in a line of its own".to_owned(),
+            _ if quotes => format!("write {wanted}, without quotes"),
             _ => format!("write {wanted}"),
         };
         self.push(at, format!("{what} must be {wanted}, not {}", node.kind()), help);

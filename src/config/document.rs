@@ -269,11 +269,11 @@ impl OpenMapping {
     }
 }
 
-/// A word of the file for a message: short, and nothing that a terminal would obey.
+/// A word of the file for a message, cut short.
 pub(crate) fn quoted(text: &str) -> String {
-    let shown: String =
-        text.chars().take(60).map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect();
-    if text.chars().count() > 60 { format!("`{shown}...`") } else { format!("`{shown}`") }
+    const SHOWN: usize = 60;
+    let shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() { format!("`{shown}...`") } else { format!("`{shown}`") }
 }
 
 fn too_deep(at: Position) -> Finding {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::source::printable;
 use super::{Position, Source};
 
 /// One thing that is wrong.
@@ -44,9 +45,10 @@ impl Findings {
 
     /// Adds one finding.
     pub fn push(&mut self, at: Position, message: impl Into<String>, help: impl Into<String>) {
-        self.list.push(Finding { at, message: message.into(), help: help.into() });
-        self.list.sort();
-        self.list.dedup();
+        let finding = Finding { at, message: message.into(), help: help.into() };
+        if let Err(place) = self.list.binary_search(&finding) {
+            self.list.insert(place, finding);
+        }
     }
 
     /// The findings, sorted by position.
@@ -65,14 +67,19 @@ impl Findings {
     }
 }
 
+/// Findings that are shown; nobody reads more.
+const SHOWN: usize = 100;
+
 impl fmt::Display for Findings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, finding) in self.list.iter().enumerate() {
+        for (index, finding) in self.list.iter().take(SHOWN).enumerate() {
             if index > 0 {
                 write!(formatter, "\n\n")?;
             }
             let Position { line, column, .. } = finding.at;
-            writeln!(formatter, "{}:{line}:{column}: {}", self.source.origin(), finding.message)?;
+            // Messages name keys and values of the file.
+            let plain = |text: &str| text.chars().map(printable).collect::<String>();
+            writeln!(formatter, "{}:{line}:{column}: {}", plain(self.source.origin()), plain(&finding.message))?;
             let margin = " ".repeat(line.to_string().len());
             if let Some(excerpt) = self.source.excerpt(finding.at) {
                 writeln!(formatter, " {margin} |")?;
@@ -80,9 +87,12 @@ impl fmt::Display for Findings {
                 let (before, below) = (" ".repeat(excerpt.before), "^".repeat(excerpt.width));
                 writeln!(formatter, " {margin} | {before}{below}")?;
             }
-            write!(formatter, " {margin} = help: {}", finding.help)?;
+            write!(formatter, " {margin} = help: {}", plain(&finding.help))?;
         }
-        Ok(())
+        match self.list.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(formatter, "\n\nand {more} more findings"),
+        }
     }
 }
 

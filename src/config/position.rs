@@ -7,13 +7,13 @@ pub struct Position {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// How many characters are meant, at least 1.
+    /// How many characters are meant; 0 where something is missing, so that there is nothing to show.
     pub width: usize,
 }
 
 impl Position {
     /// The beginning of the file: for what is missing altogether.
-    pub const START: Self = Self { line: 1, column: 1, width: 1 };
+    pub const START: Self = Self { line: 1, column: 1, width: 0 };
 }
 
 /// A value with the place where it is written.

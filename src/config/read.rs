@@ -12,7 +12,7 @@ use super::{document::quoted, json};
 
 /// Takes every honoured key out of the tree. Values of a wrong type are among the findings already; they become `Bad`.
 pub(super) fn config(root: &Node, source: Source, findings: &mut Vec<Finding>) -> Config {
-    let top = Map { entries: root.mapping().unwrap_or_default(), at: root.at };
+    let top = Map::of(root, root.at);
     let (network, services) = (top.section("network"), top.section("services"));
     Config {
         source,
@@ -85,19 +85,28 @@ fn taint(map: &Map<'_>) -> TaintEntry {
     TaintEntry { at: map.at, key: map.text("key"), value: map.text("value"), effect: map.text("effect") }
 }
 
-/// A map being read; without entries where there is none.
+/// A map being read.
 struct Map<'a> {
-    entries: &'a [Entry],
+    /// None if something else stands there, which is among the findings already.
+    entries: Option<&'a [Entry]>,
     at: Position,
 }
 
 impl<'a> Map<'a> {
+    /// An empty text counts as nothing, as it does for values.
+    fn of(node: &'a Node, at: Position) -> Self {
+        let nothing = node.text() == Some("");
+        Self { entries: node.mapping().or(nothing.then_some(&[])), at }
+    }
+
     fn entry(&self, name: &str) -> Option<&'a Entry> {
-        self.entries.iter().find(|entry| entry.key.value == name && !entry.value.is_null())
+        self.entries?.iter().find(|entry| entry.key.value == name && !entry.value.is_null())
     }
 
     fn field<T>(&self, name: &str, read: impl Fn(&'a Node) -> Option<T>) -> Field<T> {
-        let Some(entry) = self.entry(name) else { return Field::Missing };
+        let Some(entry) = self.entry(name) else {
+            return if self.entries.is_some() { Field::Missing } else { Field::Bad };
+        };
         if entry.value.text() == Some("") {
             return Field::Missing;
         }
@@ -140,15 +149,15 @@ impl<'a> Map<'a> {
 
     fn sections<T>(&self, name: &str, read: fn(&Map<'_>) -> T) -> Field<Vec<T>> {
         self.field(name, |node| {
-            let item = |item: &Arc<Node>| Some(read(&Map { entries: item.mapping()?, at: item.at }));
+            let item = |item: &Arc<Node>| item.mapping().map(|_| read(&Map::of(item, item.at)));
             node.sequence()?.iter().map(item).collect()
         })
     }
 
     fn section(&self, name: &str) -> Map<'a> {
         match self.entry(name) {
-            Some(entry) => Map { entries: entry.value.mapping().unwrap_or_default(), at: entry.key.at },
-            None => Map { entries: &[], at: Position::START },
+            Some(entry) => Map::of(&entry.value, entry.key.at),
+            None => Map { entries: self.entries.map(|_| &[][..]), at: Position::START },
         }
     }
 

@@ -56,8 +56,11 @@ impl Source {
         &self.origin
     }
 
-    /// The line of a position; none if the file has no such line or it is empty.
+    /// The line of a position; none if nothing is meant, or the file has no such line, or it is empty.
     pub(super) fn excerpt(&self, at: Position) -> Option<Excerpt> {
+        if at.width == 0 {
+            return None;
+        }
         let line = self.text.lines().nth(at.line.checked_sub(1)?)?;
         let line = self.without_secrets(line, at.line);
         let characters: Vec<char> = line.chars().map(printable).collect();
@@ -115,7 +118,7 @@ fn secret_value(line: &str) -> Option<usize> {
 }
 
 /// A terminal must not obey what stands in a file.
-fn printable(character: char) -> char {
+pub(super) fn printable(character: char) -> char {
     match character {
         '\t' => ' ',
         _ if character.is_control() => '\u{fffd}',

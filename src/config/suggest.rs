@@ -17,6 +17,10 @@ pub(super) fn key(word: &str, known: &[&str]) -> String {
 /// The nearest of some words, if it is near enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
+    // Comparing takes room for the product of both lengths.
+    if word.len() > 200 {
+        return None;
+    }
     let word = plain(word);
     let rate = |candidate: &str| {
         let candidate = plain(candidate);

@@ -36,8 +36,6 @@ type Body = UnsyncBoxBody<Bytes, HostError>;
 /// What the engine answered.
 pub(super) struct Answer {
     pub status: StatusCode,
-    /// The engine's version, which it names in every answer; empty where it does not.
-    pub engine: String,
     pub body: Bytes,
 }
 
@@ -149,15 +147,14 @@ impl Docker {
             let failed = |error: &(dyn std::error::Error + 'static)| self.failure(&operation, error);
             let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
             let status = response.status();
-            let engine = engine_version(response.headers());
             let body = Limited::new(response.into_body(), MOST_ANSWER_BYTES).collect().await;
             let body = body.map_err(|error| failed(error.as_ref()))?.to_bytes();
             self.keep(sender);
-            Ok(Answer { status, engine, body })
+            Ok(Answer { status, body })
         };
-        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-            Err(self.broken(&operation, &format!("no answer within {} s", limit.as_secs())))
-        })
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(self.broken(&operation, &format!("no answer within {} s", limit.as_secs()))))
     }
 
     /// A kept connection that still stands, or a new one.
@@ -206,11 +203,4 @@ impl Docker {
         }
         self.broken(operation, &deepest)
     }
-}
-
-/// `Server: Docker/20.10.24+dfsg1 (linux)`.
-fn engine_version(headers: &http::HeaderMap) -> String {
-    let server = headers.get("server").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let version = server.strip_prefix("Docker/").and_then(|rest| rest.split(' ').next());
-    version.unwrap_or_default().to_owned()
 }

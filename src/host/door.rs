@@ -32,12 +32,7 @@ fn stream_limit(transfer: &Transfer) -> Duration {
 type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
 /// Makes one change.
-pub(super) async fn change(
-    ssh: &Ssh,
-    epoch: Epoch,
-    change: &Change,
-    progress: Progress<'_>,
-) -> Result<(), HostError> {
+pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: Progress<'_>) -> Result<(), HostError> {
     let door = Door { ssh, epoch };
     match change {
         Change::Send { path, payload, .. } => {
@@ -211,7 +206,11 @@ impl Door<'_> {
     }
 
     fn plain<'a>(&self, text: &'a str, operation: &str) -> Result<&'a str, HostError> {
-        if container::is_plain(text) { Ok(text) } else { Err(self.refused(operation.into(), format!("`{text}` is no name"))) }
+        if container::is_plain(text) {
+            Ok(text)
+        } else {
+            Err(self.refused(operation.into(), format!("`{text}` is no name")))
+        }
     }
 }
 

@@ -78,7 +78,8 @@ fn record(options: &SshOptions, key: &PublicKey) -> io::Result<()> {
     if text.last().is_some_and(|byte| *byte != b'\n') {
         text.push(b'\n');
     }
-    let name = if options.port == 22 { options.address.clone() } else { format!("[{}]:{}", options.address, options.port) };
+    let name =
+        if options.port == 22 { options.address.clone() } else { format!("[{}]:{}", options.address, options.port) };
     let mut bare = key.clone();
     bare.set_comment("");
     let key = bare.to_openssh().map_err(io::Error::other)?;

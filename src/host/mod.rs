@@ -6,6 +6,7 @@ mod container;
 mod docker;
 mod door;
 mod error;
+mod fake;
 mod known_hosts;
 mod login;
 mod outgoing;
@@ -28,6 +29,7 @@ use crate::state::HostSnapshot;
 pub use change::{Change, Payload, Transfer};
 pub use connection::SshOptions;
 pub use error::HostError;
+pub use fake::{FakeHost, FakeProcess, Moment};
 pub use round_trips::RoundTripCount;
 pub use ssh::{Connected, Ssh};
 

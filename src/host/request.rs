@@ -19,7 +19,8 @@ pub(super) fn describe(change: &Change) -> String {
         Change::MakeUser { name, .. } => format!("making account {name}"),
         Change::Write { directories, files, links } => {
             let first = files.first().map(|file| &file.path);
-            let first = first.or(links.first().map(|link| &link.path)).or(directories.first().map(|folder| &folder.path));
+            let first =
+                first.or(links.first().map(|link| &link.path)).or(directories.first().map(|folder| &folder.path));
             let count = directories.len() + files.len() + links.len();
             format!("writing {} and {} more", first.map_or("nothing", String::as_str), count.saturating_sub(1))
         }

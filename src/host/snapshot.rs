@@ -104,8 +104,16 @@ fn facts(sections: &Sections, etcd_uid: u32) -> Result<HostFacts, Problem> {
         upstream_resolvers: name_servers(sections.lines("upstream")),
         docker: None,
         containerd_version: None,
-        etcd_user: accounts.iter().filter_map(|line| account(line)).find(|(name, ..)| name == "etcd").map(|(_, uid, gid)| (uid, gid)),
-        etcd_uid_holder: accounts.iter().filter_map(|line| account(line)).find(|(_, uid, _)| *uid == etcd_uid).map(|(name, ..)| name),
+        etcd_user: accounts
+            .iter()
+            .filter_map(|line| account(line))
+            .find(|(name, ..)| name == "etcd")
+            .map(|(_, uid, gid)| (uid, gid)),
+        etcd_uid_holder: accounts
+            .iter()
+            .filter_map(|line| account(line))
+            .find(|(_, uid, _)| *uid == etcd_uid)
+            .map(|(name, ..)| name),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures::future::{BoxFuture, join, join3, join_all, try_join_all};
+use futures::future::{BoxFuture, join, join_all, join3, try_join_all};
 use http::StatusCode;
 use serde_json::Value;
 use tokio::sync::Mutex;
