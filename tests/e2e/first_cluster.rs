@@ -1,10 +1,10 @@
 //! One node from nothing.
 
-use crate::harness::{Kubectl, Lab, NEW, Picture, prepared};
+use crate::harness::{Kubectl, Lab, Picture, V1_34, prepared};
 
 #[test]
 fn an_empty_host_becomes_a_ready_node_and_a_second_up_changes_nothing_at_all() {
-    let lab = Lab::empty("1", NEW);
+    let lab = Lab::empty("1", V1_34);
     let tool = lab.tool();
     nothing_happens_without_consent(&lab);
 
