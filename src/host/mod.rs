@@ -29,7 +29,7 @@ use crate::state::HostSnapshot;
 pub use change::{Change, Payload, Transfer};
 pub use connection::SshOptions;
 pub use error::HostError;
-pub use fake::{FakeHost, FakeProcess, Moment};
+pub use fake::{Dead, FakeHost, FakeProcess, Moment};
 pub use round_trips::RoundTripCount;
 pub use ssh::{Connected, Ssh};
 
