@@ -2,6 +2,36 @@
 //!
 //! Pure and deterministic: equal input gives equal bytes on every machine.
 
+mod api_proxy;
+mod base;
+mod cni;
+mod error;
+mod etcd;
 mod host;
+mod images;
+mod input;
+mod kernel;
+mod kube_apiserver;
+mod kube_controller_manager;
+mod kube_proxy;
+mod kube_scheduler;
+mod kubeconfig;
+mod kubelet;
+mod look;
+mod merge;
+mod objects;
+mod overlay;
+mod part;
+mod render;
+mod runtime;
+mod template;
 
+pub use error::DesiredError;
 pub use host::{Desired, DesiredHost, DesiredImage, MergeFormat, MergedFile, NodeMetadata, UnitSpec, UserSpec};
+pub use images::images;
+pub use input::{Input, PayloadPin, Pins};
+pub use look::look_request;
+pub use merge::{MergeError, merge};
+pub use objects::{object_keys, objects};
+pub use render::render;
+pub use runtime::predicted_cgroup_driver;

@@ -56,7 +56,8 @@ pub(super) fn observed(inspected: &Value, image: Option<&Value>) -> Option<Obser
     let name = inspected["Name"].as_str()?.trim_start_matches('/').to_owned();
     let mut irregularities = irregularities(config, host, image);
     let mounts = mounts(host, &mut irregularities);
-    let running = state["Running"].as_bool().unwrap_or(false);
+    // To Docker a container between two starts of a crash loop runs.
+    let running = state["Running"] == true && state["Restarting"] != true;
     let spec = ContainerSpec {
         name: name.clone(),
         image: ImageIdentity {

@@ -48,6 +48,7 @@ pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: P
         }
         Change::CreateContainer(spec) => door.create(spec).await,
         Change::StartContainer(name) => door.start(name).await,
+        Change::StopContainer(name) => door.stop(name).await,
         Change::RemoveContainer(name) => door.remove(name).await,
         Change::InstallPackages(names) => {
             let operation = format!("installing {}", names.join(", "));
@@ -174,6 +175,17 @@ impl Door<'_> {
         let answer = self.docker(Method::POST, &format!("/containers/{name}/start"), None).await?;
         match answer.status {
             StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Ok(()),
+            _ => Err(self.refused(operation, answer.message())),
+        }
+    }
+
+    /// Docker waits as long as the container was given, then kills it, and only then answers.
+    async fn stop(&self, name: &str) -> Result<(), HostError> {
+        let operation = format!("stopping container {name}");
+        let name = self.plain(name, &operation)?;
+        let answer = self.docker(Method::POST, &format!("/containers/{name}/stop"), None).await?;
+        match answer.status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::NOT_FOUND => Ok(()),
             _ => Err(self.refused(operation, answer.message())),
         }
     }

@@ -32,6 +32,7 @@ pub(super) fn describe(change: &Change) -> String {
         }
         Change::CreateContainer(spec) => format!("creating container {}", spec.name),
         Change::StartContainer(name) => format!("starting container {name}"),
+        Change::StopContainer(name) => format!("stopping container {name}"),
         Change::RemoveContainer(name) => format!("removing container {name}"),
         Change::Units { enable, start, restart } => {
             let mut units: Vec<&str> = [enable, start, restart].into_iter().flatten().map(String::as_str).collect();
@@ -86,6 +87,7 @@ pub(super) fn encode(epoch: Epoch, change: &Change) -> Result<Bytes, Problem> {
         Change::LoadImage { store: ImageStore::Docker, .. }
         | Change::CreateContainer(_)
         | Change::StartContainer(_)
+        | Change::StopContainer(_)
         | Change::RemoveContainer(_) => return Err("Docker does this, not the script".into()),
     }
     Ok(lines.0.into())

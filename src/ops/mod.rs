@@ -2,6 +2,7 @@
 
 mod connect;
 mod error;
+mod key_files;
 mod keys;
 mod kubeconfig;
 mod load;

@@ -9,7 +9,7 @@ use crate::base::{Epoch, NodeName, RunId, StepId};
 use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
 use crate::event::Event;
-use crate::journal::{self, EtcdRecord, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
+use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
 use crate::plan::Plan;
 use crate::state::ImageStore;
 
@@ -126,7 +126,9 @@ async fn remember_members(
     let is_started = |name: &&NodeName| members.get(name.as_str()).is_some_and(|member| member.started);
     let seen: BTreeSet<NodeName> = survey.etcd.first_members.iter().filter(is_started).cloned().collect();
     if seen.len() == survey.etcd.first_members.len() {
-        folder.store_etcd(EtcdRecord { seen_complete: seen, ..survey.etcd.clone() })?;
+        let mut record = survey.etcd.clone();
+        record.seen_complete = seen;
+        folder.store_etcd(record)?;
     }
     Ok(())
 }

@@ -311,7 +311,7 @@ impl<'a> OwnFiles<'a> {
 
     /// A run that was cut off while it wrote has left files just as we want them, or under their temporary names.
     fn is_ours(&self, path: &str) -> bool {
-        path.ends_with(".provision-new")
+        path.contains(".provision-new")
             || self.wanted.files.iter().any(|file| file.path == path && self.is_as_wanted(file))
     }
 

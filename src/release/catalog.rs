@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::CatalogError;
-use super::release::{Arguments, Configuration, ContainerdRange, Images, PodSecurityMechanism, Proof, Release};
+use super::row::{Arguments, Configuration, ContainerdRange, Images, PodSecurityMechanism, Proof, Release};
 use crate::base::{KubernetesVersion, Minor};
 
 const SHIPPED: &str = include_str!("catalog.yml");
@@ -80,11 +80,13 @@ impl Catalog {
     pub fn release(&self, version: &KubernetesVersion) -> Result<Release, CatalogError> {
         let minor = version.minor();
         let row = self.rows.get(&minor).ok_or_else(|| self.unknown(version))?;
+        let images = row.images.of(version);
         Ok(Release {
             version: version.clone(),
             minor,
             proof: row.proof,
-            images: row.images.of(version),
+            arguments: row.arguments.with(&images),
+            images,
             cni_plugins: row.cni_plugins.clone(),
             docker_versions: row.docker_versions.clone(),
             containerd: row.containerd.clone(),
@@ -92,7 +94,6 @@ impl Catalog {
             pod_security_configuration: row.pod_security_configuration.clone(),
             admission_plugins: row.admission_plugins.clone(),
             apiserver_stop_margin_seconds: row.apiserver_stop_margin_seconds,
-            arguments: row.arguments.clone(),
             configuration: row.configuration.clone(),
         })
     }

@@ -160,6 +160,22 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Fills `{pause}` in.
+    pub(super) fn with(&self, images: &Images) -> Self {
+        let fill = |changes: &ArgumentChanges| ArgumentChanges {
+            added: changes.added.iter().map(|argument| argument.replace("{pause}", &images.pause.0)).collect(),
+            removed: changes.removed.clone(),
+        };
+        Self {
+            etcd: fill(&self.etcd),
+            kube_apiserver: fill(&self.kube_apiserver),
+            kube_controller_manager: fill(&self.kube_controller_manager),
+            kube_scheduler: fill(&self.kube_scheduler),
+            kubelet: fill(&self.kubelet),
+            kube_proxy: fill(&self.kube_proxy),
+        }
+    }
+
     /// The changes of a component; none for what is no part of Kubernetes.
     pub fn of(&self, component: Component) -> Option<&ArgumentChanges> {
         match component {
