@@ -1,11 +1,11 @@
 //! The fake host keeps the contract, and dies where it is told to.
 
 #[path = "../support/host_contract.rs"]
-mod host_contract;
+mod contract;
 
 use std::sync::Arc;
 
-use host_contract::{Hands, Subject, contract_cases, transfer};
+use contract::{Hands, Subject, contract_cases, transfer};
 use provision::base::{Digest, Epoch, NodeName};
 use provision::host::{Change, FakeHost, FakeProcess, HostError, LookRequest, Moment, ReadHost as _, WriteHost as _};
 use provision::state::{Component, Content, FileSpec, ImageIdentity, ImageReference, Owner};
@@ -43,7 +43,7 @@ macro_rules! tests_of {
     ($($case:ident),*) => {
         $(#[tokio::test]
         async fn $case() {
-            host_contract::$case(fake().await).await;
+            contract::$case(fake().await).await;
         })*
     };
 }

@@ -164,8 +164,8 @@ pub async fn a_folder_in_the_place_of_a_file_stays(subject: Subject) {
     assert!(matches!(make(&subject, Change::Remove(vec![path.clone()])).await, Err(HostError::Refused { .. })));
     let send = Change::Send { path: path.clone(), owner: Owner::ROOT, mode: 0o600, payload: transfer(vec![1]) };
     assert!(matches!(make(&subject, send).await, Err(HostError::Refused { .. })));
-    let seen = entries(&subject, &path).await;
-    assert_eq!(seen.keys().collect::<Vec<_>>(), [&path]);
+    let seen = entries(&subject, &root).await;
+    assert_eq!(seen.keys().collect::<Vec<_>>(), [&root, &path]);
 }
 
 pub async fn values_that_would_be_other_values_are_refused(subject: Subject) {
@@ -267,7 +267,7 @@ pub async fn files_and_links_are_removed(subject: Subject) {
     }
 }
 
-fn spec(subject: &Subject, name: &str) -> ContainerSpec {
+pub fn spec(subject: &Subject, name: &str) -> ContainerSpec {
     ContainerSpec {
         name: name.to_owned(),
         image: subject.image.clone(),
@@ -286,14 +286,17 @@ fn spec(subject: &Subject, name: &str) -> ContainerSpec {
     }
 }
 
-async fn load(subject: &Subject) {
-    let change = Change::LoadImage {
+pub fn load_change(subject: &Subject) -> Change {
+    Change::LoadImage {
         store: ImageStore::Docker,
         reference: subject.image.reference.clone(),
         id: Some(subject.image.id.clone()),
         payload: subject.archive.clone(),
-    };
-    make(subject, change).await.unwrap();
+    }
+}
+
+async fn load(subject: &Subject) {
+    make(subject, load_change(subject)).await.unwrap();
 }
 
 pub async fn images_are_loaded_into_both_stores(subject: Subject) {
