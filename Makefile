@@ -3,6 +3,7 @@
 # What `make lab` and `make lab-hosts` take: HOSTS=1, 3, 3+1 ...; KUBERNETES=v1.34.1 or v1.24.17.
 export HOSTS KUBERNETES
 GO_SOURCES := $(dir $(wildcard tests/lab/*/main.go))
+BUNDLES := v1.34.1 v1.24.17 workload
 
 .DEFAULT_GOAL := help
 .PHONY: help build lint test test-long bench lab lab-hosts lab-down
@@ -17,17 +18,19 @@ lint: ## formatting, clippy, shellcheck, go vet
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	shellcheck -x -a -P tests/lab tests/lab/lab
-	shellcheck tests/lab/host/lab-init .ci/run
+	shellcheck tests/lab/host/lab-init tests/long.sh .ci/run
 	@for folder in $(GO_SOURCES); do (cd $$folder && echo "go vet $$folder" && go vet . && test -z "$$(gofmt -l .)") || exit 1; done
 
+# The tests would build the bundles as well, but without showing how far they are.
 test: ## every test, those on the lab included
+	@for version in $(BUNDLES); do tests/lab/lab bundle $$version || exit 1; done
 	cargo test
 
-test-long: ## the full lists of kill points and faults
-	cargo test -- --include-ignored
+test-long: ## what `make test` leaves out; writes its result into docs/testing.md
+	tests/long.sh
 
 bench: ## the speed figures, on the lab
-	cargo test --release --test bench -- --nocapture
+	cargo test --release --test bench
 
 lab: ## a cluster on throw-away hosts of this machine (HOSTS=1|3|3+1, KUBERNETES=v1.34.1|v1.24.17)
 	tests/lab/lab up

@@ -6,20 +6,22 @@
 //! | rank | modules | what they may do |
 //! | --- | --- | --- |
 //! | 0 | `base` | nothing but values |
-//! | 1 | `config`, `release`, `state`, `event`, `https` | pure, but for `https`: requests over a given stream |
-//! | 2 | `cluster` | pure |
-//! | 3 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads files on this machine |
-//! | 4 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
-//! | 5 | `plan`, `endpoints` | `plan` is pure; `endpoints` is what runs on hosts, behind one trait |
-//! | 6 | `observe`, `journal` | `observe` only looks; `journal` is the state folder |
-//! | 7 | `engine`, `report` | runs a plan; shows events |
-//! | 8 | `ops` | use cases |
-//! | 9 | `cli` | arguments, exit codes |
+//! | 1 | `config`, `state`, `event`, `https` | pure, but for `https`: requests over a given stream |
+//! | 2 | `release` | pure |
+//! | 3 | `cluster` | pure |
+//! | 4 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads files on this machine |
+//! | 5 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
+//! | 6 | `plan`, `endpoints` | `plan` is pure; `endpoints` is what runs on hosts, behind one trait |
+//! | 7 | `observe`, `journal` | `observe` only looks; `journal` is the state folder |
+//! | 8 | `engine`, `report` | runs a plan; shows events |
+//! | 9 | `ops` | use cases |
+//! | 10 | `cli` | arguments, exit codes |
 
 pub mod base;
 pub mod bundle;
 pub mod cli;
 pub mod cluster;
+pub mod config;
 pub mod desired;
 pub mod endpoints;
 pub mod engine;

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::base::RunId;
 use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
+use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
 use crate::ops::{
-    self, ConnectOptions, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome,
+    self, ConnectOptions, Consent, Loaded, OperationError, Setup, SshReach, SurveyInput, UpInput, UpOutcome,
 };
+use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
 
@@ -88,7 +89,12 @@ fn load(common: &Common) -> Result<(Setup, Loaded)> {
 fn validate(common: &Common) -> Result<u8> {
     let (setup, loaded) = load(common)?;
     let nodes = loaded.cluster.nodes.len();
-    say(&format!("{} is valid: cluster {}, Kubernetes {}, {nodes} nodes\n", setup.config.display(), loaded.cluster.name, loaded.cluster.version));
+    say(&format!(
+        "{} is valid: cluster {}, Kubernetes {}, {nodes} nodes\n",
+        setup.config.display(),
+        loaded.cluster.name,
+        loaded.cluster.version
+    ));
     Ok(exit::SUCCESS)
 }
 
@@ -97,7 +103,7 @@ struct Session {
     setup: Setup,
     loaded: Loaded,
     bundles: Bundles,
-    options: ConnectOptions,
+    reach: SshReach,
     console: Console,
     now: i64,
 }
@@ -113,7 +119,8 @@ impl Session {
             agent_socket: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
         };
         let now = jiff::Timestamp::now().as_second();
-        Ok(Self { setup, loaded, bundles, options, console: console(connect.progress), now })
+        let (reach, console) = (SshReach(options), console(connect.progress));
+        Ok(Self { setup, loaded, bundles, reach, console, now })
     }
 
     fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
@@ -121,7 +128,7 @@ impl Session {
             loaded: &self.loaded,
             state,
             bundles: &self.bundles,
-            options: &self.options,
+            reach: &self.reach,
             now: self.now,
             events: &self.console,
         }
@@ -146,6 +153,9 @@ async fn plan(connect: &Connect) -> Result<u8> {
     let session = Session::open(connect)?;
     let state = session.peek()?;
     let survey = ops::survey(&session.survey_input(&state)).await?;
+    for text in survey.notices() {
+        session.console.emit(Event::Notice { text });
+    }
     session.console.finish();
     say(&format!("{}\n", survey.plan));
     let changes = survey.plan.changes() > 0 || !survey.plan.refusals.is_empty();
@@ -154,7 +164,8 @@ async fn plan(connect: &Connect) -> Result<u8> {
 
 async fn up(connect: &Connect, yes: bool) -> Result<u8> {
     let session = Session::open(connect)?;
-    let run = RunId(entropy::run_id(jiff::Timestamp::now()));
+    let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
+    let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
     let holder = Holder::this_process(run.clone());
     let mut folder = StateFolder::open(Arc::new(RealDisk), &session.setup.state_folder(), holder)?;
     let state = folder.state().clone();
@@ -197,7 +208,9 @@ fn pod_security(level: crate::cluster::PodSecurity) -> &'static str {
              escalation and use the RuntimeDefault seccomp profile; others are refused. See README, \"What restricted means\".\n"
         }
         crate::cluster::PodSecurity::Baseline => "Pod security is `baseline`.\n",
-        crate::cluster::PodSecurity::Privileged => "Pod security is `privileged`: pods may do anything to their node.\n",
+        crate::cluster::PodSecurity::Privileged => {
+            "Pod security is `privileged`: pods may do anything to their node.\n"
+        }
     }
 }
 

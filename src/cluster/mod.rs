@@ -1,5 +1,13 @@
 //! The cluster as it is meant: every default filled in, every rule checked.
 
+mod build;
+mod checks;
+mod grammar;
+mod network;
+mod nodes;
+mod owned;
+mod version;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,6 +17,10 @@ use ipnet::Ipv4Net;
 use serde_json::{Map, Value};
 
 use crate::base::{KubernetesVersion, NodeName};
+
+pub use build::{Context, Loaded, build, load};
+pub use nodes::key_file_positions;
+pub use owned::{OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS};
 
 /// Everything that `cluster.yml` says, resolved. Made only by the builder, which checks all rules.
 #[derive(Debug, Clone, PartialEq)]

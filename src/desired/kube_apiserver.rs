@@ -64,7 +64,7 @@ fn certificates(site: &Site<'_>, part: &mut Part) -> Result<String, DesiredError
     Ok(part.certificates(files))
 }
 
-/// Every flag of `facts/hardening.md` 2 and of CIS 1.2, in the order of the reference.
+/// Every flag that CIS 1.2 asks for, and what this design adds, in the order of the Kubernetes reference.
 fn arguments(site: &Site<'_>, certificates: &str, policies: &str, delay: i64) -> Vec<String> {
     let mut arguments = general_arguments(site, delay);
     arguments.extend(policy_arguments(site, certificates, policies));

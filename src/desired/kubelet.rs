@@ -77,7 +77,7 @@ fn configuration(site: &Site<'_>, certificates: &str) -> Result<String, DesiredE
     yaml(&format!("{ROOT}/kubelet-config.yaml"), &wanted)
 }
 
-/// `facts/hardening.md` 2 and CIS 4.2. No `staticPodPath`: whoever can write a file shall not get a privileged pod. No
+/// CIS 4.2. No `staticPodPath`: whoever can write a file shall not get a privileged pod. No
 /// `rotateCertificates`: nobody in the cluster signs; `provision` renews what it has signed.
 fn base(site: &Site<'_>, certificates: &str) -> Map<String, Value> {
     let network = &site.cluster.network;

@@ -2,6 +2,7 @@
 //!
 //! One trait, so that a run can be tried against a fake at every point at which it could be interrupted.
 
+mod repeat;
 mod tunnel;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use crate::base::{Epoch, NodeName};
 use crate::desired::NodeMetadata;
+use crate::kubeapi::KubeApiError;
 use crate::state::{Object, ObjectKey, ObservedEtcdMember};
 
 pub use tunnel::{Credentials, TunnelEndpoints};
@@ -23,6 +25,23 @@ pub struct EndpointError {
     pub operation: String,
     /// The answer, or why there was none.
     pub reason: String,
+}
+
+impl EndpointError {
+    /// With all causes. The error itself says what was asked, with kind and name, and through which node.
+    fn of_api(error: &KubeApiError) -> Self {
+        Self::of("Kubernetes API", error)
+    }
+
+    fn of(operation: impl Into<String>, error: &dyn std::error::Error) -> Self {
+        let mut reason = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            reason = format!("{reason}: {cause}");
+            source = cause.source();
+        }
+        Self { operation: operation.into(), reason }
+    }
 }
 
 /// The half that only reads.
@@ -41,15 +60,13 @@ pub trait ReadEndpoints: Send + Sync {
 
     /// Objects by key, through the first apiserver that answers; those that do not exist are left out. With them come
     /// all Node objects.
-    fn read<'a>(
-        &'a self,
-        keys: &'a [ObjectKey],
-    ) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
+    fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
 }
 
 /// The half that changes what the API holds.
 pub trait Endpoints: ReadEndpoints {
-    /// Applies objects at once, by server-side apply as the tool's own field manager.
+    /// Applies objects at once, by server-side apply as the tool's own field manager. What an apiserver cannot take yet is
+    /// sent again for some seconds.
     fn apply<'a>(&'a self, epoch: Epoch, objects: &'a [Object]) -> BoxFuture<'a, Result<(), EndpointError>>;
 
     /// Sets labels and taints of a Node and leaves those of others alone.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, join_all, select_ok};
+use futures::future::{BoxFuture, join_all, select_ok, try_join};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -13,12 +13,13 @@ use crate::desired::NodeMetadata;
 use crate::etcd::EtcdMember;
 use crate::host::ReadHost;
 use crate::https::ClientTls;
-use crate::kubeapi::{KubeApi, Readiness};
+use crate::kubeapi::{KubeApi, KubeApiError, Readiness};
 use crate::pki::{
     self, Authority, Identity, KeyMaker, Material, MaterialName, PkiError, RUN_LIFETIME_SECONDS, Subject, Validity,
 };
 use crate::state::{Object, ObjectKey, ObservedEtcdMember};
 
+use super::repeat::{PAUSE, until_taken};
 use super::{EndpointError, Endpoints, ReadEndpoints};
 
 const API_PORT: u16 = 6443;
@@ -71,16 +72,6 @@ async fn slot<T>(kept: &Kept<T>, node: &NodeName) -> Arc<Mutex<Option<T>>> {
     Arc::clone(kept.entry(node.clone()).or_insert_with(|| Arc::new(Mutex::new(None))))
 }
 
-fn failed(operation: impl Into<String>, error: &dyn std::error::Error) -> EndpointError {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason = format!("{reason}: {cause}");
-        source = cause.source();
-    }
-    EndpointError { operation: operation.into(), reason }
-}
-
 impl TunnelEndpoints {
     /// Prepares; nothing is connected before it is used.
     pub fn new(
@@ -88,8 +79,9 @@ impl TunnelEndpoints {
         hosts: BTreeMap<NodeName, Arc<dyn ReadHost>>,
         credentials: &Credentials,
     ) -> Result<Self, EndpointError> {
-        let tls = |authority: &str, name: &str, identity: &Identity| {
-            ClientTls::new(authority, name, identity).map_err(|error| failed("preparing TLS", &error))
+        let tls = |authority: &str, name: &'static str, identity: &Identity| {
+            ClientTls::new(authority, name, &identity.certificate, &identity.key)
+                .map_err(|error| EndpointError::of("preparing TLS", &error))
         };
         Ok(Self {
             control_planes: cluster.control_planes().map(|node| node.name.clone()).collect(),
@@ -114,7 +106,7 @@ impl TunnelEndpoints {
             return Ok(api.clone());
         }
         let api = KubeApi::connect(self.host(node)?.as_ref(), API_PORT, &self.api_tls).await;
-        let api = api.map_err(|error| failed(format!("connecting to the API of {node}"), &error))?;
+        let api = api.map_err(|error| EndpointError::of_api(&error))?;
         *kept = Some(api.clone());
         Ok(api)
     }
@@ -128,6 +120,27 @@ impl TunnelEndpoints {
         select_ok(attempts).await.map(|(api, _)| api)
     }
 
+    /// Asks one apiserver after the other, where one cannot answer now: it may have just started and know no roles yet, or
+    /// have lost its etcd.
+    async fn ask<T, F>(&self, question: impl Fn(KubeApi) -> F) -> Result<T, EndpointError>
+    where
+        F: Future<Output = Result<T, KubeApiError>>,
+    {
+        let first = self.any_api().await?;
+        let failure = match question(first.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let others = self.control_planes.iter().filter(|node| *node != first.read().host());
+        for node in others.take_while(|_| failure.is_of_one_apiserver()) {
+            let Ok(api) = self.api(node).await else { continue };
+            if let Ok(answer) = question(api).await {
+                return Ok(answer);
+            }
+        }
+        Err(EndpointError::of_api(&failure))
+    }
+
     async fn member(&self, node: &NodeName) -> Result<EtcdMember, EndpointError> {
         let slot = slot(&self.members, node).await;
         let mut kept = slot.lock().await;
@@ -135,14 +148,14 @@ impl TunnelEndpoints {
             return Ok(member.clone());
         }
         let member = EtcdMember::connect(self.host(node)?.as_ref(), ETCD_PORT, &self.etcd_tls).await;
-        let member = member.map_err(|error| failed(format!("connecting to etcd of {node}"), &error))?;
+        let member = member.map_err(|error| EndpointError::of(format!("connecting to etcd of {node}"), &error))?;
         *kept = Some(member.clone());
         Ok(member)
     }
 
     async fn members_of(&self, node: &NodeName) -> Result<BTreeMap<String, ObservedEtcdMember>, EndpointError> {
         let members = self.member(node).await?.members().await;
-        members.map_err(|error| failed(format!("listing etcd's members on {node}"), &error))
+        members.map_err(|error| EndpointError::of(format!("listing etcd's members on {node}"), &error))
     }
 }
 
@@ -160,7 +173,7 @@ impl ReadEndpoints for TunnelEndpoints {
     fn etcd_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
         Box::pin(async move {
             let health = self.member(node).await?.health().await;
-            health.map_err(|error| failed(format!("etcd of {node}"), &error))
+            health.map_err(|error| EndpointError::of(format!("etcd of {node}"), &error))
         })
     }
 
@@ -170,7 +183,7 @@ impl ReadEndpoints for TunnelEndpoints {
             match self.api(node).await?.read().ready().await {
                 Ok(Readiness::Ready) => Ok(()),
                 Ok(Readiness::NotReady(reason)) => Err(EndpointError { operation: operation(), reason }),
-                Err(error) => Err(failed(operation(), &error)),
+                Err(error) => Err(EndpointError::of(operation(), &error)),
             }
         })
     }
@@ -178,17 +191,15 @@ impl ReadEndpoints for TunnelEndpoints {
     fn listens<'a>(&'a self, node: &'a NodeName, port: u16) -> BoxFuture<'a, Result<(), EndpointError>> {
         Box::pin(async move {
             let stream = self.host(node)?.open_tcp("127.0.0.1", port).await;
-            stream.map(|_| ()).map_err(|error| failed(format!("port {port} of {node}"), &error))
+            stream.map(|_| ()).map_err(|error| EndpointError::of(format!("port {port} of {node}"), &error))
         })
     }
 
     fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
         Box::pin(async move {
-            let api = self.any_api().await?;
-            let reading = |error: crate::kubeapi::KubeApiError| failed("reading the API", &error);
-            let (objects, nodes) = futures::future::join(api.read().get_all(keys), api.read().nodes()).await;
-            let mut objects = objects.map_err(reading)?;
-            for node in nodes.map_err(reading)? {
+            let (mut objects, nodes) =
+                self.ask(|api| async move { try_join(api.read().get_all(keys), api.read().nodes()).await }).await?;
+            for node in nodes {
                 if let Some(name) = node["metadata"]["name"].as_str().and_then(|name| NodeName::new(name).ok()) {
                     objects.insert(ObjectKey::node(&name), node);
                 }
@@ -201,12 +212,14 @@ impl ReadEndpoints for TunnelEndpoints {
 impl Endpoints for TunnelEndpoints {
     fn apply<'a>(&'a self, _epoch: Epoch, objects: &'a [Object]) -> BoxFuture<'a, Result<(), EndpointError>> {
         Box::pin(async move {
-            let api = self.any_api().await?;
-            let results = join_all(objects.iter().map(|object| api.apply(object))).await;
-            for (object, result) in objects.iter().zip(results) {
-                result.map_err(|error| failed(format!("applying {}", object.key), &error))?;
-            }
-            Ok(())
+            // An apiserver that went away is a refusal like others: the next attempt may find another.
+            until_taken(objects, PAUSE, |left| async move {
+                let api = self.any_api().await?;
+                let api = &api;
+                let apply = |object| async move { api.apply(object).await.map(|_| ()) };
+                Ok(join_all(left.into_iter().map(apply)).await)
+            })
+            .await
         })
     }
 
@@ -218,7 +231,7 @@ impl Endpoints for TunnelEndpoints {
         Box::pin(async move {
             let api = self.any_api().await?;
             let result = api.set_node_metadata(&metadata.name, &metadata.labels, &metadata.taints).await;
-            result.map_err(|error| failed(format!("labelling node {}", metadata.name), &error))
+            result.map_err(|error| EndpointError::of_api(&error))
         })
     }
 }

@@ -58,10 +58,10 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>) -> Result<(), St
             make(step, &Change::StartContainer(spec.name.clone()), context).await?;
         }
         Action::StartContainer(name) => make(step, &Change::StartContainer(name.clone()), context).await?,
-        Action::StartUnit(name) => {
-            let units = vec![name.clone()];
-            let change = Change::Units { enable: units.clone(), start: units, restart: Vec::new() };
-            make(step, &change, context).await?;
+        Action::StartUnit { name, restart } => {
+            let unit = vec![name.clone()];
+            let (start, restart) = if *restart { (Vec::new(), unit.clone()) } else { (unit.clone(), Vec::new()) };
+            make(step, &Change::Units { enable: unit, start, restart }, context).await?;
         }
         Action::VerifyRuntime => verify_runtime(step, context).await?,
         Action::Apply(objects) => endpoints.apply(context.world.epoch, objects).await?,

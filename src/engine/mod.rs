@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::event::EventSink;
 
+pub use actions::StepError;
 pub use scheduler::{Outcome, run};
 pub use world::{RunLog, World};
 

@@ -10,8 +10,8 @@ use crate::base::{RunId, StepId};
 use crate::event::Event;
 use crate::plan::{Plan, Step};
 
-use super::actions::{self, StepError};
 use super::Context;
+use super::actions::{self, StepError};
 
 /// Lines of a component's log that a failure shows.
 const LOG_LINES: usize = 20;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::base::StepId;
 use crate::event::Event;
 use crate::plan::{Condition, workload_is_ready};
-use crate::state::{Component, ObjectKey};
+use crate::state::ObjectKey;
 
 use super::Context;
 use super::actions::StepError;
@@ -56,21 +56,10 @@ async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Strin
             let live = object(key, context).await?;
             if workload_is_ready(&live) { Ok(()) } else { Err(workload_progress(&live)) }
         }
-        Condition::ComponentHealthy(node, component) => match health_port(*component) {
+        Condition::ComponentHealthy(node, component) => match component.health_port() {
             Some(port) => endpoints.listens(node, port).await.map_err(|error| error.to_string()),
             None => Ok(()),
         },
-    }
-}
-
-/// Loopback ports that answer once a component works.
-fn health_port(component: Component) -> Option<u16> {
-    match component {
-        Component::KubeControllerManager => Some(10257),
-        Component::KubeScheduler => Some(10259),
-        Component::KubeProxy => Some(10256),
-        Component::ApiProxy => Some(6444),
-        _ => None,
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Change {
     CreateContainer(Box<ContainerSpec>),
     /// Starts a container.
     StartContainer(String),
+    /// Stops a container, within its own stop time-out.
+    StopContainer(String),
     /// Removes a container that does not run.
     RemoveContainer(String),
     /// Reads unit files again, enables units, and starts or restarts them.

@@ -1,22 +1,30 @@
-//! One SSH connection: login, commands, channels.
+//! One SSH connection: commands and channels.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use russh::client::{self, AuthResult, Handle};
-use russh::keys::agent::client::AgentClient;
-use russh::keys::known_hosts::{check_known_hosts_path, learn_known_hosts_path};
-use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate, load_secret_key};
-use russh::{ChannelMsg, cipher};
+use futures::Stream;
+use futures::future::{Either, select};
+use russh::client::{self, Handle};
+use russh::keys::PublicKeyOrCertificate;
+use russh::{ChannelMsg, ChannelOpenFailure, cipher};
 use tokio::sync::Semaphore;
 
+use super::known_hosts::KnownKeys;
+use super::login::log_in;
+use super::round_trips::{CountedStream, RoundTrips};
 use super::{HostError, HostStream};
 use crate::base::NodeName;
 
-/// sshd's `MaxSessions` is 10; two are left for whoever else uses the connection.
-const MOST_COMMANDS: usize = 8;
+/// sshd's `MaxSessions` is 10; four are left for Docker's API, which is a session each where sudo is needed.
+const MOST_COMMANDS: usize = 6;
+/// A host answers at once whether a port of its own listens; another node may be silent.
+const CHANNEL_TIMEOUT: Duration = Duration::from_secs(15);
+/// What is kept of a command's output; the rest is read and thrown away.
+const MOST_OUTPUT_BYTES: usize = 64 << 20;
+const MOST_COMPLAINT_BYTES: usize = 64 << 10;
 
 /// Where and as whom to log in.
 #[derive(Debug, Clone)]
@@ -39,13 +47,23 @@ pub struct SshOptions {
     pub strict: bool,
     /// Time for TCP, handshake and login together.
     pub connect_timeout: Duration,
-    /// A connection over which nothing came for three times this long is dead.
+    /// A connection over which nothing came for four times this long is dead.
     pub keepalive: Duration,
 }
 
 impl SshOptions {
-    fn place(&self) -> String {
+    /// Address and port for messages.
+    pub(super) fn place(&self) -> String {
         format!("{}:{}", self.address, self.port)
+    }
+
+    /// Whether the user is root by name; all others go through sudo.
+    pub(super) fn is_root(&self) -> bool {
+        self.user == "root"
+    }
+
+    pub(super) fn unreachable(&self, reason: &dyn std::fmt::Display) -> HostError {
+        HostError::Unreachable { host: self.node.clone(), address: self.place(), reason: reason.to_string() }
     }
 }
 
@@ -54,6 +72,7 @@ pub(super) struct Connection {
     node: NodeName,
     handle: Handle<HostKeyCheck>,
     commands: Semaphore,
+    trips: Arc<RoundTrips>,
 }
 
 /// What a command has printed.
@@ -61,6 +80,9 @@ pub(super) struct CommandOutput {
     pub status: u32,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
+    /// When the command was asked for, and when its first output came.
+    pub asked: SystemTime,
+    pub first_output: Option<SystemTime>,
 }
 
 impl CommandOutput {
@@ -84,56 +106,17 @@ struct KeyVerdict {
 
 struct HostKeyCheck {
     options: SshOptions,
+    known: KnownKeys,
     verdict: Arc<Mutex<KeyVerdict>>,
-}
-
-/// Hosts connect at once; the file of known keys is written by one at a time.
-static KNOWN_HOSTS: Mutex<()> = Mutex::new(());
-
-impl HostKeyCheck {
-    fn check(&self, key: &PublicKeyOrCertificate) -> Result<Option<String>, HostError> {
-        let _guard = KNOWN_HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let options = &self.options;
-        let key = key.key().clone();
-        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        let (host, address) = (options.node.clone(), options.place());
-        let known_hosts = options.known_hosts.display().to_string();
-        let recorded = recorded_lines(options);
-        match check_known_hosts_path(&options.address, options.port, &key, &options.known_hosts) {
-            Ok(true) => Ok(None),
-            Err(russh::keys::Error::KeyChanged { line }) => {
-                Err(HostError::HostKeyChanged { host, address, known_hosts, line, fingerprint })
-            }
-            // A key of another type than the recorded one is a changed key: else an attacker would choose the type.
-            _ if !recorded.is_empty() => {
-                let line = recorded[0];
-                Err(HostError::HostKeyChanged { host, address, known_hosts, line, fingerprint })
-            }
-            _ if options.strict => Err(HostError::HostKeyUnknown { host, address, known_hosts, fingerprint }),
-            _ => {
-                record(options, &key).map_err(|source| HostError::LocalFile { host, path: known_hosts, source })?;
-                Ok(Some(fingerprint))
-            }
-        }
-    }
-}
-
-fn recorded_lines(options: &SshOptions) -> Vec<usize> {
-    let keys = russh::keys::known_hosts::known_host_keys_path(&options.address, options.port, &options.known_hosts);
-    keys.unwrap_or_default().into_iter().map(|(line, _)| line).collect()
-}
-
-fn record(options: &SshOptions, key: &russh::keys::PublicKey) -> std::io::Result<()> {
-    learn_known_hosts_path(&options.address, options.port, key, &options.known_hosts)
-        .map_err(std::io::Error::other)?;
-    std::fs::File::open(&options.known_hosts)?.sync_all()
 }
 
 impl client::Handler for HostKeyCheck {
     type Error = russh::Error;
 
-    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        let result = self.check(key);
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        // Certificates are not asked for, so no host may show one.
+        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
+        let result = self.known.check(&self.options, key);
         let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(new) => {
@@ -148,10 +131,12 @@ impl client::Handler for HostKeyCheck {
     }
 }
 
-fn configuration(options: &SshOptions) -> Arc<client::Config> {
+fn configuration(options: &SshOptions, known: &KnownKeys) -> Arc<client::Config> {
     let mut preferred = russh::Preferred::default();
+    preferred.key = known.algorithms(&preferred.key);
     // Both ends have instructions for it: twice the rate of the default in our measurements.
-    preferred.cipher = vec![cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR].into();
+    let ciphers = vec![cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR];
+    preferred.cipher = ciphers.into();
     preferred.compression = vec![russh::compression::NONE].into();
     Arc::new(client::Config {
         preferred,
@@ -167,28 +152,30 @@ fn configuration(options: &SshOptions) -> Arc<client::Config> {
 
 impl Connection {
     /// Connects and logs in; tells the fingerprint of a key that was recorded.
-    pub async fn open(options: &SshOptions) -> Result<(Self, Option<String>), HostError> {
-        let attempt = Self::attempt(options);
-        match tokio::time::timeout(options.connect_timeout, attempt).await {
+    pub async fn open(options: &SshOptions, trips: Arc<RoundTrips>) -> Result<(Self, Option<String>), HostError> {
+        let limit = options.connect_timeout;
+        match tokio::time::timeout(limit, Self::attempt(options, trips)).await {
             Ok(result) => result,
-            Err(_) => Err(unreachable(options, format!("no answer within {} s", options.connect_timeout.as_secs()))),
+            Err(_) => Err(options.unreachable(&format!("no answer within {} s", limit.as_secs()))),
         }
     }
 
-    async fn attempt(options: &SshOptions) -> Result<(Self, Option<String>), HostError> {
+    async fn attempt(options: &SshOptions, trips: Arc<RoundTrips>) -> Result<(Self, Option<String>), HostError> {
         let verdict = Arc::new(Mutex::new(KeyVerdict::default()));
-        let check = HostKeyCheck { options: options.clone(), verdict: Arc::clone(&verdict) };
+        let known = KnownKeys::read(options)?;
+        let configuration = configuration(options, &known);
+        let check = HostKeyCheck { options: options.clone(), known, verdict: Arc::clone(&verdict) };
         let place = (options.address.as_str(), options.port);
-        let connected = client::connect(configuration(options), place, check).await;
+        let connected = client::connect(configuration, place, check).await;
         let told = std::mem::take(&mut *verdict.lock().unwrap_or_else(PoisonError::into_inner));
         let mut handle = match (connected, told.refused) {
             (_, Some(error)) => return Err(error),
-            (Err(error), None) => return Err(unreachable(options, error.to_string())),
+            (Err(error), None) => return Err(options.unreachable(&error)),
             (Ok(handle), None) => handle,
         };
         log_in(&mut handle, options).await?;
         let commands = Semaphore::new(MOST_COMMANDS);
-        Ok((Self { node: options.node.clone(), handle, commands }, told.new_fingerprint))
+        Ok((Self { node: options.node.clone(), handle, commands, trips }, told.new_fingerprint))
     }
 
     /// Whether the connection has ended.
@@ -196,174 +183,156 @@ impl Connection {
         self.handle.is_closed()
     }
 
-    /// Runs a command with its whole input given at once.
-    pub async fn run(&self, command: &str, input: impl Into<Bytes>) -> Result<CommandOutput, HostError> {
-        let stream = futures::stream::iter([Ok(input.into())]);
-        self.run_with(command, stream).await
-    }
-
-    /// Runs a command that reads a stream. Output is always drained: a channel that nobody reads stops all others.
-    pub async fn run_with(
+    /// Runs a command that reads a stream, all of it within `limit`. Output is always drained: a channel that nobody
+    /// reads stops all others.
+    pub async fn run(
         &self,
         command: &str,
-        input: impl futures::Stream<Item = Result<Bytes, HostError>>,
+        input: impl Stream<Item = Result<Bytes, HostError>>,
+        limit: Duration,
     ) -> Result<CommandOutput, HostError> {
         // The semaphore lives as long as the connection and is never closed.
         let _permit = self.commands.acquire().await.map_err(|error| self.broken("running a command", &error))?;
-        let channel = self.handle.channel_open_session().await;
-        let channel = channel.map_err(|error| self.broken("opening a session", &error))?;
+        // The time begins here: waiting for other commands of ours is no fault of the host.
+        match tokio::time::timeout(limit, self.exchange(command, input)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.broken("running a command", &format!("it took longer than {} s", limit.as_secs()))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        command: &str,
+        input: impl Stream<Item = Result<Bytes, HostError>>,
+    ) -> Result<CommandOutput, HostError> {
+        let (channel, place) = self.session().await?;
+        let asked = SystemTime::now();
         channel.exec(true, command).await.map_err(|error| self.broken("running a command", &error))?;
         let (reader, writer) = channel.split();
-        let (sent, output) = futures::future::join(send(&writer, input), drain(reader)).await;
-        match sent {
-            Err(SendFailure::Source(error)) => Err(error),
+        let (sending, draining) = (std::pin::pin!(send(&writer, input)), std::pin::pin!(drain(reader, asked)));
+        let (sent, output) = match select(draining, sending).await {
             // A command that ends before it has read everything explains itself in its output.
-            Ok(()) | Err(SendFailure::Channel) => output.ok_or_else(|| self.cut("running a command")),
-        }
+            Either::Left((output, _)) => (Ok(()), output),
+            Either::Right((sent, draining)) => (sent, draining.await),
+        };
+        self.trips.answered(place);
+        sent?;
+        output.ok_or_else(|| self.broken("running a command", &"it ended without an exit code"))
+    }
+
+    async fn session(&self) -> Result<(russh::Channel<client::Msg>, usize), HostError> {
+        let place = self.trips.now();
+        let channel = self.handle.channel_open_session().await;
+        let channel = channel.map_err(|error| match error {
+            russh::Error::ChannelOpenFailure(_) => HostError::Refused {
+                host: self.node.clone(),
+                operation: "opening a session".into(),
+                reason: format!("{error}: sshd's MaxSessions must be at least 10"),
+            },
+            error => self.broken("opening a session", &error),
+        })?;
+        Ok((channel, self.trips.answered(place)))
     }
 
     /// Opens a stream to a UNIX socket of the host.
     pub async fn open_socket(&self, path: &str) -> Result<HostStream, HostError> {
-        let channel = self.handle.channel_open_direct_streamlocal(path).await;
-        let channel = channel.map_err(|error| self.refused(&format!("forwarding to {path}"), &error))?;
-        Ok(Box::pin(channel.into_stream()))
+        let operation = format!("forwarding to {path}");
+        let place = self.trips.now();
+        let opening = self.handle.channel_open_direct_streamlocal(path);
+        let channel = self.opened(&operation, "AllowStreamLocalForwarding", opening).await?;
+        let place = self.trips.answered(place);
+        Ok(Box::pin(CountedStream::new(channel.into_stream(), Arc::clone(&self.trips), place)))
     }
 
     /// Opens a stream to an address as the host sees it.
     pub async fn open_tcp(&self, address: &str, port: u16) -> Result<HostStream, HostError> {
-        let channel = self.handle.channel_open_direct_tcpip(address, port.into(), "127.0.0.1", 0).await;
-        let channel = channel.map_err(|error| self.refused(&format!("connecting to {address}:{port}"), &error))?;
-        Ok(Box::pin(channel.into_stream()))
+        let operation = format!("connecting to {address}:{port}");
+        let place = self.trips.now();
+        let opening = self.handle.channel_open_direct_tcpip(address, port.into(), "127.0.0.1", 0);
+        let channel = self.opened(&operation, "AllowTcpForwarding", opening).await?;
+        let place = self.trips.answered(place);
+        Ok(Box::pin(CountedStream::new(channel.into_stream(), Arc::clone(&self.trips), place)))
     }
 
     /// Opens a stream to a command's standard input and output.
     pub async fn open_command(&self, command: &str) -> Result<HostStream, HostError> {
-        let channel = self.handle.channel_open_session().await;
-        let channel = channel.map_err(|error| self.broken("opening a session", &error))?;
+        let (channel, place) = self.session().await?;
         channel.exec(true, command).await.map_err(|error| self.broken("running a command", &error))?;
-        Ok(Box::pin(channel.into_stream()))
+        Ok(Box::pin(CountedStream::new(channel.into_stream(), Arc::clone(&self.trips), place)))
+    }
+
+    async fn opened(
+        &self,
+        operation: &str,
+        setting: &str,
+        opening: impl Future<Output = Result<russh::Channel<client::Msg>, russh::Error>>,
+    ) -> Result<russh::Channel<client::Msg>, HostError> {
+        let refused =
+            |reason: String| HostError::Refused { host: self.node.clone(), operation: operation.into(), reason };
+        match tokio::time::timeout(CHANNEL_TIMEOUT, opening).await {
+            Err(_) => Err(refused(format!("no answer within {} s", CHANNEL_TIMEOUT.as_secs()))),
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited))) => {
+                Err(HostError::forwarding(&self.node, operation, setting))
+            }
+            Ok(Err(russh::Error::ChannelOpenFailure(failure))) => {
+                Err(refused(format!("nothing accepts connections there ({failure:?})")))
+            }
+            Ok(Err(error)) => Err(self.broken(operation, &error)),
+        }
     }
 
     fn broken(&self, operation: &str, error: &dyn std::fmt::Display) -> HostError {
         HostError::Disconnected { host: self.node.clone(), operation: operation.into(), reason: error.to_string() }
     }
-
-    fn cut(&self, operation: &str) -> HostError {
-        self.broken(operation, &"it ended without an exit code")
-    }
-
-    fn refused(&self, operation: &str, error: &russh::Error) -> HostError {
-        use russh::ChannelOpenFailure::AdministrativelyProhibited;
-        if matches!(error, russh::Error::ChannelOpenFailure(AdministrativelyProhibited)) {
-            let what = format!("{operation}: set AllowTcpForwarding and AllowStreamLocalForwarding to yes");
-            return HostError::ForwardingRefused { host: self.node.clone(), what };
-        }
-        HostError::Refused { host: self.node.clone(), operation: operation.into(), reason: error.to_string() }
-    }
 }
 
-enum SendFailure {
-    Source(HostError),
-    Channel,
-}
-
+/// Sends everything and then the end of input, which also comes after an error of the source: the command notices that
+/// something is missing and cleans up. A channel that breaks is no error here: the output tells.
 async fn send(
     writer: &russh::ChannelWriteHalf<client::Msg>,
-    input: impl futures::Stream<Item = Result<Bytes, HostError>>,
-) -> Result<(), SendFailure> {
+    input: impl Stream<Item = Result<Bytes, HostError>>,
+) -> Result<(), HostError> {
     let mut input = std::pin::pin!(input);
+    let mut failed = None;
     while let Some(bytes) = futures::StreamExt::next(&mut input).await {
-        let bytes = bytes.map_err(SendFailure::Source)?;
-        writer.data_bytes(bytes).await.map_err(|_| SendFailure::Channel)?;
+        match bytes {
+            Ok(bytes) => {
+                if writer.data_bytes(bytes).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
     }
-    writer.eof().await.map_err(|_| SendFailure::Channel)
+    let _ended_already = writer.eof().await;
+    failed.map_or(Ok(()), Err)
 }
 
-async fn drain(mut reader: russh::ChannelReadHalf) -> Option<CommandOutput> {
-    let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
+async fn drain(mut reader: russh::ChannelReadHalf, asked: SystemTime) -> Option<CommandOutput> {
+    let (mut stdout, mut stderr, mut status, mut first_output) = (Vec::new(), Vec::new(), None, None);
     while let Some(message) = reader.wait().await {
         match message {
-            ChannelMsg::Data { data } => stdout.extend_from_slice(&data),
-            ChannelMsg::ExtendedData { data, .. } => stderr.extend_from_slice(&data),
+            ChannelMsg::Data { data } => {
+                first_output.get_or_insert_with(SystemTime::now);
+                keep(&mut stdout, &data, MOST_OUTPUT_BYTES);
+            }
+            ChannelMsg::ExtendedData { data, .. } => {
+                stderr.extend_from_slice(&data);
+                let excess = stderr.len().saturating_sub(MOST_COMPLAINT_BYTES);
+                stderr.drain(..excess);
+            }
             ChannelMsg::ExitStatus { exit_status } => status = Some(exit_status),
             _ => {}
         }
     }
-    status.map(|status| CommandOutput { status, stdout, stderr })
+    status.map(|status| CommandOutput { status, stdout, stderr, asked, first_output })
 }
 
-fn unreachable(options: &SshOptions, reason: String) -> HostError {
-    HostError::Unreachable { host: options.node.clone(), address: options.place(), reason }
-}
-
-/// Tries the key file, then each key of the agent.
-async fn log_in(handle: &mut Handle<HostKeyCheck>, options: &SshOptions) -> Result<(), HostError> {
-    let mut tried = Vec::new();
-    if let Some(path) = &options.key_path {
-        match by_key_file(handle, options, path).await? {
-            None => return Ok(()),
-            Some(reason) => tried.push(reason),
-        }
-    }
-    if let Some(socket) = &options.agent {
-        match by_agent(handle, options, socket).await? {
-            None => return Ok(()),
-            Some(reason) => tried.push(reason),
-        }
-    }
-    let reason = if tried.is_empty() { "there is no key to try".into() } else { tried.join("; ") };
-    Err(HostError::AuthenticationRefused { host: options.node.clone(), user: options.user.clone(), reason })
-}
-
-async fn by_key_file(
-    handle: &mut Handle<HostKeyCheck>,
-    options: &SshOptions,
-    path: &Path,
-) -> Result<Option<String>, HostError> {
-    let key = match load_secret_key(path, None) {
-        Ok(key) => key,
-        Err(russh::keys::Error::KeyIsEncrypted) => {
-            return Ok(Some(format!("{} has a passphrase: load it into an SSH agent", path.display())));
-        }
-        Err(error) => return Ok(Some(format!("{}: {error}", path.display()))),
-    };
-    let hash = rsa_hash(handle, options).await?;
-    let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-    let result = handle.authenticate_publickey(&options.user, key).await;
-    let result = result.map_err(|error| unreachable(options, error.to_string()))?;
-    Ok(if is_success(&result) { None } else { Some(format!("key {} is not accepted", path.display())) })
-}
-
-async fn by_agent(
-    handle: &mut Handle<HostKeyCheck>,
-    options: &SshOptions,
-    socket: &Path,
-) -> Result<Option<String>, HostError> {
-    let mut agent = match AgentClient::connect_uds(socket).await {
-        Ok(agent) => agent,
-        Err(error) => return Ok(Some(format!("the SSH agent at {}: {error}", socket.display()))),
-    };
-    let identities = match agent.request_identities().await {
-        Ok(identities) => identities,
-        Err(error) => return Ok(Some(format!("the SSH agent at {}: {error}", socket.display()))),
-    };
-    let hash = rsa_hash(handle, options).await?;
-    let count = identities.len();
-    for identity in identities {
-        let key = identity.public_key().into_owned();
-        let result = handle.authenticate_publickey_with(&options.user, key, hash, &mut agent).await;
-        if result.is_ok_and(|result| is_success(&result)) {
-            return Ok(None);
-        }
-    }
-    Ok(Some(format!("none of the agent's {count} keys is accepted")))
-}
-
-async fn rsa_hash(handle: &Handle<HostKeyCheck>, options: &SshOptions) -> Result<Option<HashAlg>, HostError> {
-    let hash = handle.best_supported_rsa_hash().await.map_err(|error| unreachable(options, error.to_string()))?;
-    Ok(hash.flatten())
-}
-
-fn is_success(result: &AuthResult) -> bool {
-    matches!(result, AuthResult::Success)
+fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {
+    let room = most.saturating_sub(kept.len());
+    kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }

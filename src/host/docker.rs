@@ -1,26 +1,37 @@
-//! The Docker Engine's API over a channel of the connection.
+//! The Docker Engine's API over channels of a connection.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use http::{Method, Request, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::Frame;
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
+use super::connection::Connection;
 use super::{HostError, HostStream};
 use crate::base::NodeName;
 
-/// The oldest version that everything here is in; Docker 20.10 speaks it, Docker 29 still does not refuse 1.44.
+/// The oldest version that everything here is in, which Docker 20.10 speaks, and the oldest that Docker 29 speaks.
 const VERSIONS: [&str; 2] = ["v1.41", "v1.44"];
-/// Creating a container on a busy disk takes seconds; loading an image has its own time.
+const SOCKET: &str = "/run/docker.sock";
+/// `dial-stdio` needs the client program, which comes with every package of the engine.
+const DIAL: &str = "exec sudo -n docker system dial-stdio";
+/// Channels to a socket cost next to nothing; sessions count against sshd's `MaxSessions`.
+const MOST_CHANNELS: usize = 32;
+const MOST_SESSIONS: usize = 4;
+/// Creating a container on a busy disk takes seconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_ANSWER_BYTES: usize = 32 << 20;
 
-/// A request's body, sent at once or as a stream.
-pub(super) type Body = BoxBody<Bytes, HostError>;
+type Body = UnsyncBoxBody<Bytes, HostError>;
 
 /// What the engine answered.
 pub(super) struct Answer {
@@ -40,64 +51,156 @@ impl Answer {
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
-}
 
-/// A body that is there as a whole.
-pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
-}
-
-/// One request on a stream of its own: the engine closes it after the answer, and nothing waits for anything else.
-pub(super) async fn exchange(
-    node: &NodeName,
-    stream: HostStream,
-    request: Request<Body>,
-    limit: Option<Duration>,
-) -> Result<Answer, HostError> {
-    let operation = format!("Docker: {} {}", request.method(), request.uri().path());
-    let work = async {
-        let failed = |error: &dyn std::error::Error| deepest(node, &operation, error);
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-        tokio::spawn(connection);
-        let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
-        let status = response.status();
-        let body = http_body_util::Limited::new(response.into_body(), MOST_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|error| failed(error.as_ref()))?.to_bytes();
-        Ok(Answer { status, body })
-    };
-    match limit {
-        None => work.await,
-        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-            let reason = format!("no answer within {} s", limit.as_secs());
-            Err(HostError::Disconnected { host: node.clone(), operation: operation.clone(), reason })
-        }),
+    fn asks_for_newer_client(&self) -> bool {
+        self.status == StatusCode::BAD_REQUEST && self.message().contains("is too old")
     }
 }
 
-fn deepest(node: &NodeName, operation: &str, error: &dyn std::error::Error) -> HostError {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason = cause.to_string();
-        source = cause.source();
+/// The engine of one host. Connections are kept and used again.
+pub(super) struct Docker {
+    node: NodeName,
+    sudo: bool,
+    channels: Semaphore,
+    idle: Mutex<Vec<SendRequest<Body>>>,
+    version: AtomicUsize,
+}
+
+impl Docker {
+    /// Prepares; nothing is opened before it is used. With `sudo` the engine is reached through a command.
+    pub fn new(node: NodeName, sudo: bool) -> Self {
+        let channels = Semaphore::new(if sudo { MOST_SESSIONS } else { MOST_CHANNELS });
+        Self { node, sudo, channels, idle: Mutex::default(), version: AtomicUsize::new(0) }
     }
-    HostError::Disconnected { host: node.clone(), operation: operation.to_owned(), reason }
-}
 
-/// A request for the engine.
-pub(super) fn request(method: Method, path: &str, body: Option<&Value>) -> Request<Body> {
-    let bytes = body.map(ToString::to_string).unwrap_or_default();
-    let builder = Request::builder().method(method).uri(format!("/{}{path}", VERSIONS[0])).header("host", "docker");
-    let builder = if body.is_some() { builder.header("content-type", "application/json") } else { builder };
-    builder.body(whole(bytes)).expect("paths are made of names that were checked")
-}
+    /// Asks for something.
+    pub async fn get(&self, connection: &Connection, path: &str) -> Result<Answer, HostError> {
+        self.request(connection, Method::GET, path, None).await
+    }
 
-/// A request whose body is a stream of an archive.
-pub(super) fn upload(path: &str, body: Body) -> Request<Body> {
-    let builder = Request::builder().method(Method::POST).uri(format!("/{}{path}", VERSIONS[0]));
-    let builder = builder.header("host", "docker").header("content-type", "application/x-tar");
-    builder.body(body).expect("the path is constant")
-}
+    /// One request with its whole body. An engine that is too new for our version is asked again in its own.
+    pub async fn request(
+        &self,
+        connection: &Connection,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, HostError> {
+        loop {
+            let version = self.version.load(Ordering::Relaxed);
+            let content = body.map(ToString::to_string).unwrap_or_default();
+            let content = Full::new(Bytes::from(content)).map_err(|never| match never {}).boxed_unsync();
+            let kind = if body.is_some() { "application/json" } else { "" };
+            let request = self.build(&method, version, path, kind, content)?;
+            let answer = self.exchange(connection, request, TIMEOUT).await?;
+            if !answer.asks_for_newer_client() || version + 1 >= VERSIONS.len() {
+                return Ok(answer);
+            }
+            self.version.store(version + 1, Ordering::Relaxed);
+        }
+    }
 
-/// Time for an ordinary request.
-pub(super) const ORDINARY: Option<Duration> = Some(TIMEOUT);
+    /// Sends a stream. Something else must have been asked before, so that the version is settled.
+    pub async fn upload(
+        &self,
+        connection: &Connection,
+        path: &str,
+        content: BoxStream<'static, Result<Bytes, HostError>>,
+        limit: Duration,
+    ) -> Result<Answer, HostError> {
+        let frames = futures::StreamExt::map(content, |bytes| bytes.map(Frame::data));
+        let body = UnsyncBoxBody::new(StreamBody::new(frames));
+        let version = self.version.load(Ordering::Relaxed);
+        let request = self.build(&Method::POST, version, path, "application/x-tar", body)?;
+        self.exchange(connection, request, limit).await
+    }
+
+    fn build(
+        &self,
+        method: &Method,
+        version: usize,
+        path: &str,
+        kind: &str,
+        body: Body,
+    ) -> Result<Request<Body>, HostError> {
+        let uri = format!("/{}{path}", VERSIONS[version]);
+        let builder = Request::builder().method(method).uri(uri).header("host", "docker");
+        let builder = if kind.is_empty() { builder } else { builder.header("content-type", kind) };
+        builder.body(body).map_err(|error| HostError::Refused {
+            host: self.node.clone(),
+            operation: format!("Docker: {method} {path}"),
+            reason: error.to_string(),
+        })
+    }
+
+    async fn exchange(
+        &self,
+        connection: &Connection,
+        request: Request<Body>,
+        limit: Duration,
+    ) -> Result<Answer, HostError> {
+        let operation = format!("Docker: {} {}", request.method(), request.uri().path());
+        let work = async {
+            // The semaphore lives as long as the host and is never closed.
+            let _permit = self.channels.acquire().await.map_err(|error| self.broken(&operation, &error))?;
+            let mut sender = self.sender(connection, &operation).await?;
+            let failed = |error: &(dyn std::error::Error + 'static)| self.failure(&operation, error);
+            let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MOST_ANSWER_BYTES).collect().await;
+            let body = body.map_err(|error| failed(error.as_ref()))?.to_bytes();
+            self.keep(sender);
+            Ok(Answer { status, body })
+        };
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(self.broken(&operation, &format!("no answer within {} s", limit.as_secs()))))
+    }
+
+    /// A kept connection that still stands, or a new one.
+    async fn sender(&self, connection: &Connection, operation: &str) -> Result<SendRequest<Body>, HostError> {
+        loop {
+            // The lock is given back before anything is awaited.
+            let kept = self.idle().pop();
+            let Some(mut kept) = kept else { break };
+            if kept.ready().await.is_ok() {
+                return Ok(kept);
+            }
+        }
+        let stream = self.stream(connection).await?;
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = shaken.map_err(|error| self.failure(operation, &error))?;
+        // Its error also reaches the request that it breaks, which reports it.
+        tokio::spawn(driver);
+        Ok(sender)
+    }
+
+    async fn stream(&self, connection: &Connection) -> Result<HostStream, HostError> {
+        if self.sudo { connection.open_command(DIAL).await } else { connection.open_socket(SOCKET).await }
+    }
+
+    fn keep(&self, sender: SendRequest<Body>) {
+        let mut idle = self.idle();
+        if !sender.is_closed() && idle.len() < MOST_SESSIONS {
+            idle.push(sender);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<SendRequest<Body>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn broken(&self, operation: &str, reason: &dyn std::fmt::Display) -> HostError {
+        let (host, operation) = (self.node.clone(), operation.to_owned());
+        HostError::Disconnected { host, operation, reason: reason.to_string() }
+    }
+
+    /// An error of ours that went through hyper comes out as it was; of others the deepest cause says most.
+    fn failure(&self, operation: &str, error: &(dyn std::error::Error + 'static)) -> HostError {
+        let mut deepest = error;
+        while let Some(cause) = deepest.source() {
+            deepest = cause;
+        }
+        self.broken(operation, &deepest)
+    }
+}

@@ -1,78 +1,99 @@
-# The door: the only script that changes a host. Standard input: the epoch, then one request.
-#   put:  lines `dir <mode> <uid> <gid> <path>`, `file <mode> <uid> <gid> <size> <path>` + bytes, `link <target>` + line path
-#   the others take their arguments one a line. No value ever stands in the text of a command.
+# The door: the only script that changes a host. Standard input: the epoch, the kind of request, then what it is about,
+# one value a line. No value ever stands in the text of a command.
 set -eu
 LC_ALL=C
-export LC_ALL PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" DEBIAN_FRONTEND=noninteractive
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
 umask 077
+# Files that are too large to be digested at each look: `<digest> <size> <mtime> <ctime> <inode> <path>` a line.
+digests=/var/lib/provision/digests
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 IFS= read -r epoch
 case $epoch in '' | *[!0-9]*) fail "no epoch: refused" ;; esac
 IFS= read -r request
 
+# put: folders one a line, an empty line, then an archive. Each new file or link lies in `.provision-new` in its folder,
+# has its mode from the first moment and is synced before it is renamed: whenever the power goes, the old one is there or
+# the new one.
 put() {
-  work=/run/provision-put.$$
-  trap 'rm -f "$work" "$work.names"' EXIT
+  work=/run/provision-put
   : >"$work"
-  : >"$work.names"
-  while IFS= read -r line; do
-    kind=${line%% *}
-    rest=${line#* }
-    case $kind in
-      dir)
-        mode=${rest%% *}; rest=${rest#* }; uid=${rest%% *}; rest=${rest#* }; gid=${rest%% *}; path=${rest#* }
-        [ -d "$path" ] || mkdir -m 0700 "$path"
-        chown "$uid:$gid" "$path"; chmod "$mode" "$path"
-        ;;
-      file)
-        mode=${rest%% *}; rest=${rest#* }; uid=${rest%% *}; rest=${rest#* }; gid=${rest%% *}; rest=${rest#* }
-        size=${rest%% *}; path=${rest#* }
-        [ ! -d "$path" ] || fail "$path is a directory"
-        rm -f "$path.provision-new"
-        dd bs=65536 iflag=fullblock,count_bytes count="$size" of="$path.provision-new" status=none
-        chown "$uid:$gid" "$path.provision-new"; chmod "$mode" "$path.provision-new"
-        printf '%s\n' "$path" >>"$work.names"
-        ;;
-      link)
-        IFS= read -r path
-        ln -sfn "$rest" "$path.provision-new"
-        printf '%s\n' "$path" >>"$work.names"
-        ;;
-      end) break ;;
-      *) fail "unknown line" ;;
-    esac
+  while IFS= read -r folder && [ -n "$folder" ]; do
+    printf '%s\n' "$folder" >>"$work"
+    rm -rf "$folder/.provision-new"
   done
-  # One sync for all contents, then all names at once: each file is the old or the new one, whenever the power goes.
-  sync
-  while IFS= read -r path; do mv -fT "$path.provision-new" "$path"; done <"$work.names"
-  sync
+  tar -xmpf - --numeric-owner -C /
+  while IFS= read -r folder; do
+    set --
+    for new in "$folder"/.provision-new/*; do
+      if [ -f "$new" ] && [ ! -L "$new" ]; then set -- "$@" "$new"; fi
+    done
+    [ $# -eq 0 ] || sync "$@"
+    for new in "$folder"/.provision-new/*; do
+      old=$folder/${new##*/}
+      if [ -d "$old" ] && [ ! -L "$old" ]; then fail "$old is a directory"; fi
+    done
+    mv -f -t "$folder" "$folder"/.provision-new/*
+    rmdir "$folder/.provision-new"
+    sync "$folder"
+  done <"$work"
+  rm -f "$work"
 }
 
+# send: mode, owner, digest, path, then the bytes.
 send() {
   IFS= read -r mode; IFS= read -r owner; IFS= read -r digest; IFS= read -r path
-  mkdir -p "$(dirname "$path")"
+  folder=${path%/*}
+  mkdir -p "$folder"
   new=$path.provision-new
+  trap 'rm -f "$new"' EXIT
   rm -f "$new"
   cat >"$new"
-  seen=$(sha256sum "$new" | cut -c1-64)
-  [ "$seen" = "$digest" ] || { rm -f "$new"; fail "$path arrived with digest $seen instead of $digest"; }
+  seen=$(sha256sum <"$new")
+  seen=${seen%% *}
+  [ "$seen" = "$digest" ] || fail "$path arrived with digest $seen instead of $digest"
   chown "$owner" "$new"; chmod "$mode" "$new"
   sync "$new"
+  if [ -d "$path" ]; then fail "$path is a directory"; fi
   mv -fT "$new" "$path"
-  sync "$(dirname "$path")"
+  sync "$folder"
+  remember "$digest" "$path"
 }
 
+# remember DIGEST PATH. A look trusts the digest as long as size, both times and the inode are the ones noted here:
+# nothing writes to a file without setting its ctime to now, and ctime cannot be set otherwise but by turning the clock.
+# Only a write within the kernel's clock tick (milliseconds) of the rename could hide; the file is root's alone then.
+remember() {
+  mkdir -p "${digests%/*}"
+  [ -f "$digests" ] || : >"$digests"
+  facts=$(find "$2" -maxdepth 0 -printf '%s %T@ %C@ %i %p')
+  {
+    path=$2 awk '{ line = $0; for (i = 0; i < 5; i++) sub(/^[^ ]* /, ""); if ($0 != ENVIRON["path"]) print line }' "$digests"
+    printf '%s %s\n' "$1" "$facts"
+  } >"$digests.new"
+  mv -f "$digests.new" "$digests"
+}
+
+# packages: names. The work goes on when the connection breaks, so it writes to a file and not to us.
 packages() {
-  names=$(cat)
-  lock="-o DPkg::Lock::Timeout=120"
-  # shellcheck disable=SC2086 # options and names are words
-  install() { apt-get $lock -qq -y --no-install-recommends -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 install $names >/dev/null; }
+  log=/run/provision-packages.log
+  set --
+  while IFS= read -r name; do set -- "$@" "$name"; done
+  export DEBIAN_FRONTEND=noninteractive
+  # What an interrupted installation has left.
+  [ -z "$(dpkg --audit)" ] || dpkg --configure -a >"$log" 2>&1 </dev/null || { tail -n 20 "$log" >&2; exit 1; }
   # The lists of a fresh machine are empty or old: they are fetched when the first try shows it.
-  # shellcheck disable=SC2086 # options are words
-  install 2>/dev/null || { apt-get $lock -qq update >/dev/null; install; }
+  install "$@" >"$log" 2>&1 </dev/null || {
+    apt-get -o DPkg::Lock::Timeout=300 -q update >"$log" 2>&1 </dev/null || { tail -n 20 "$log" >&2; exit 1; }
+    install "$@" >"$log" 2>&1 </dev/null || { tail -n 20 "$log" >&2; exit 1; }
+  }
+}
+install() {
+  apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 -q -y --no-install-recommends install -- "$@"
 }
 
+# user: name, uid, gid.
 user() {
   IFS= read -r name; IFS= read -r uid; IFS= read -r gid
   getent group "$name" >/dev/null || groupadd --system --gid "$gid" "$name"
@@ -80,33 +101,51 @@ user() {
     useradd --system --uid "$uid" --gid "$gid" --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$name"
 }
 
+# modules: names. One that is built in is there and cannot be loaded.
 modules() {
   while IFS= read -r module; do
-    [ -d "/sys/module/$module" ] || modprobe "$module"
+    [ -d "/sys/module/$(printf %s "$module" | tr - _)" ] || modprobe "$module"
   done
 }
 
-sysctls() {
-  while IFS=' ' read -r name value; do sysctl -qw "$name=$value"; done
-}
+# sysctls: `name = value`.
+sysctls() { sysctl -qp -; }
 
+# units: `enable <unit>`, `start <unit>`, `restart <unit>`. Enabling reads the unit files again by itself.
 units() {
-  systemctl daemon-reload
+  reloaded=
   while IFS=' ' read -r verb unit; do
+    if [ "$verb" != enable ] && [ -z "$reloaded" ]; then systemctl daemon-reload; fi
+    reloaded=yes
     case $verb in
       enable) systemctl -q enable "$unit" ;;
       start) systemctl start --no-block "$unit" ;;
       restart) systemctl restart "$unit" ;;
+      *) fail "unknown verb $verb" ;;
     esac
   done
 }
 
+# remove: paths.
 remove() { while IFS= read -r path; do rm -f "$path"; done; }
 
-import() { ctr -n k8s.io images import - >/dev/null; }
-import_pinned() { ctr -n k8s.io images import --label io.cri-containerd.pinned=pinned - >/dev/null; }
+# import: the image's name, then its archive. Pinned images stay when kubelet clears the disk; containerd knows that
+# label from 1.7 on.
+import() {
+  IFS= read -r name
+  ctr -n k8s.io images import - >/dev/null
+  [ -n "$(ctr -n k8s.io images ls -q "name==$name")" ] || fail "the archive does not hold $name"
+  case $(containerd --version) in
+    *' v1.'[0-6].* | *' 1.'[0-6].*) ;;
+    *) ctr -n k8s.io images label "$name" io.cri-containerd.pinned=pinned >/dev/null ;;
+  esac
+}
 
 case $request in
-  put | send | packages | user | modules | sysctls | units | remove | import | import_pinned) "$request" ;;
+  put | send | packages | user | modules | sysctls | units | remove | import) ;;
   *) fail "unknown request $request" ;;
 esac
+# One writer at a time for each kind of request; kinds do not disturb each other.
+exec 9>"/run/provision-$request.lock"
+flock -w 600 9 || fail "another run is at it: /run/provision-$request.lock"
+"$request"

@@ -43,6 +43,16 @@ pub enum HostError {
         /// SHA-256 fingerprint of the key shown.
         fingerprint: String,
     },
+    /// The file of known keys cannot be read, understood or extended: no host can be trusted then.
+    #[error("{host}: known host keys in {path}: {source}")]
+    KnownHosts {
+        /// Host.
+        host: NodeName,
+        /// File.
+        path: String,
+        /// The system's words, or what cannot be understood.
+        source: std::io::Error,
+    },
     /// No key was accepted.
     #[error("{host}: sshd refused user {user}: {reason}")]
     AuthenticationRefused {
@@ -54,7 +64,9 @@ pub enum HostError {
         reason: String,
     },
     /// The user is not root and sudo asks for a password or is missing.
-    #[error("{host}: user {user} may not run commands as root: {reason}")]
+    #[error(
+        "{host}: user {user} may not run commands as root without a password: {reason} (line for sudoers: `{user} ALL=(ALL) NOPASSWD: ALL`)"
+    )]
     NoRoot {
         /// Host.
         host: NodeName,
@@ -119,9 +131,25 @@ pub enum HostError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// What would be sent is not what was promised; the host has dropped it.
+    #[error("{host}: {path} is not what it must be: {reason}")]
+    LocalContent {
+        /// Host that it was meant for.
+        host: NodeName,
+        /// File, or `memory`.
+        path: String,
+        /// Size or digest that differs.
+        reason: String,
+    },
 }
 
 impl HostError {
+    /// sshd's configuration forbids what is needed.
+    pub(super) fn forwarding(host: &NodeName, operation: &str, setting: &str) -> Self {
+        let what = format!("{operation}: set `{setting} yes` in /etc/ssh/sshd_config and reload ssh");
+        Self::ForwardingRefused { host: host.clone(), what }
+    }
+
     /// Which host.
     pub fn host(&self) -> &NodeName {
         match self {
@@ -135,7 +163,9 @@ impl HostError {
             | Self::Refused { host, .. }
             | Self::Malformed { host, .. }
             | Self::Fenced { host, .. }
-            | Self::LocalFile { host, .. } => host,
+            | Self::LocalFile { host, .. }
+            | Self::LocalContent { host, .. }
+            | Self::KnownHosts { host, .. } => host,
         }
     }
 }

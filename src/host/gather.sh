@@ -1,80 +1,89 @@
 # Tells what is on a host. Reads only. Standard input: lines `<kind> <value>`; output: sections that begin with
-# \036<name> on a line of their own.
-set -u
+# \036<name> on a line of their own. Names of files may hold anything but a zero byte, which ends each of them.
+set -uf
 LC_ALL=C
-export LC_ALL PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-folders='' paths='' texts='' packages='' modules='' sysctls='' units='' etcd_uid=0
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+# Written by the door: `<digest> <size> <mtime> <ctime> <inode> <path>` of large files.
+digests=/var/lib/provision/digests
 newline='
 '
-while read -r kind value; do
+folders='' paths='' texts='' packages='' modules='' sysctls='' units='' etcd_uid=0
+while IFS=' ' read -r kind value; do
   case $kind in
     folder) folders=$folders$value$newline ;;
     path) paths=$paths$value$newline ;;
     text) texts=$texts$value$newline ;;
-    package) packages="$packages $value" ;;
-    module) modules="$modules $value" ;;
-    sysctl) sysctls="$sysctls $value" ;;
-    unit) units="$units $value" ;;
+    package) packages=$packages$value$newline ;;
+    module) modules=$modules$value$newline ;;
+    sysctl) sysctls=$sysctls$value$newline ;;
+    unit) units=$units$value$newline ;;
     etcd-uid) etcd_uid=$value ;;
+    log) exec journalctl -q --no-pager -o cat -n "${value%% *}" -u "${value#* }" ;;
     end) break ;;
   esac
 done
+# From here on lists are split at their ends of lines, and nothing else is.
+IFS=$newline
 section() { printf '\036%s\n' "$1"; }
-existing() { printf %s "$1" | while IFS= read -r path; do if [ -e "$path" ] || [ -L "$path" ]; then printf '%s\0' "$path"; fi; done; }
+present() { for path in $1; do if [ -e "$path" ] || [ -L "$path" ]; then printf '%s\n' "$path"; fi; done; }
+folders=$(present "$folders")
+paths=$(present "$paths")
+# walk EXPRESSION...: over all that is in the folders, and over the single paths.
+# shellcheck disable=SC2086 # lists
+walk() {
+  [ -z "$folders" ] || find $folders "$@"
+  [ -z "$paths" ] || find $paths -maxdepth 0 "$@"
+} 2>/dev/null
+# The nearest folder that exists.
+place() { place=$1; while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done; printf '%s\n' "$place"; }
 
 section clock; date +%s.%N
-section hostname; uname -n
-section kernel; uname -r
-section architecture; uname -m
+section uname; uname -nrm
 section os; cat /etc/os-release 2>/dev/null
-section memory; sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo
+section memory; while read -r line; do case $line in MemTotal:*) echo "$line" ;; esac; done </proc/meminfo
 section swap; tail -n +2 /proc/swaps 2>/dev/null
 section cgroup; if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo 2; else echo 1; fi
 section disks
-for path in / /var/lib/docker /var/lib/containerd /var/lib/etcd; do
-  place=$path
-  while [ ! -d "$place" ]; do place=${place%/*}; place=${place:-/}; done
-  df -P -B1 "$place" | awk -v path="$path" 'NR == 2 { print path, $4, $2 }'
-done
-section resolvers; sed -n 's/^nameserver[[:space:]]*//p' /etc/resolv.conf 2>/dev/null
-section upstream; sed -n 's/^nameserver[[:space:]]*//p' /run/systemd/resolve/resolv.conf 2>/dev/null
-section containerd; command -v containerd >/dev/null && containerd --version | awk '{ print $3 }'
-section docker; command -v dockerd >/dev/null && dockerd --version | sed -n 's/^Docker version \([^,]*\),.*/\1/p'
-section etcd-user; getent passwd etcd | awk -F: '{ print $3, $4 }'
-section etcd-uid-holder; getent passwd "$etcd_uid" | cut -d: -f1
+# shellcheck disable=SC2046 # a list
+df -P -B1 $(for path in / /var/lib/docker /var/lib/containerd /var/lib/etcd; do place "$path"; done) 2>/dev/null
+section resolvers; cat /etc/resolv.conf 2>/dev/null
+section upstream; cat /run/systemd/resolve/resolv.conf 2>/dev/null
+section programs; for name in dockerd containerd; do command -v $name; done
+section docker-socket; grep -cE ' 00010000 .* (/var)?/run/docker\.sock$' /proc/net/unix
+section accounts; getent passwd etcd "$etcd_uid"
 section packages
-# shellcheck disable=SC2086 # package names are words
-[ -z "$packages" ] || dpkg-query -W -f='${Package} ${Version} ${db:Status-Status}\n' $packages 2>/dev/null
+# shellcheck disable=SC2086 # a list
+dpkg-query -W -f='${Package} ${Version} ${db:Status-Status}\n' $packages docker.io docker-ce containerd containerd.io 2>/dev/null
 section modules
 for module in $modules; do
+  # A kernel that has everything built in lists nothing; its settings show what is there.
+  if [ "$module" = br_netfilter ] && [ -d /proc/sys/net/bridge ]; then echo "$module"; continue; fi
   if [ -d "/sys/module/$module" ] || grep -qs "/$module\.ko" "/lib/modules/$(uname -r)/modules.builtin"; then echo "$module"; fi
 done
 section sysctls
-for name in $sysctls; do
-  file=/proc/sys/$(printf %s "$name" | tr . /)
-  [ ! -r "$file" ] || printf '%s %s\n' "$name" "$(cat "$file")"
-done
+# shellcheck disable=SC2086 # a list
+[ -z "$sysctls" ] || sysctl -e $sysctls 2>/dev/null
 section units
-for unit in $units; do
-  systemctl show --property=Id,UnitFileState,ActiveState,LoadState "$unit" 2>/dev/null | tr '\n' ' '
-  echo
-done
-section listeners; ss -Hlntup 2>/dev/null | awk '{ print $1, $5, $7 }'
+# shellcheck disable=SC2086 # a list
+[ -z "$units" ] || systemctl show --property=Id,UnitFileState,ActiveState $units 2>/dev/null
+section listeners; ss -Hlntup 2>/dev/null | tr -d '\036'
 section texts
-printf %s "$texts" | while IFS= read -r path; do
-  [ ! -f "$path" ] || { printf '%s %s\n' "$(wc -c <"$path")" "$path"; cat "$path"; echo; }
+for path in $texts; do
+  [ ! -f "$path" ] || { wc -c "$path"; cat "$path"; echo; }
 done
-section images; [ ! -S /run/containerd/containerd.sock ] || ctr -n k8s.io images ls 2>/dev/null | awk 'NR > 1 { print $1, $3 }'
-section entries
-{
-  existing "$folders" | xargs -0 -r sh -c 'find "$@" -printf "%y\t%m\t%U\t%G\t%l\t%p\0"' find
-  existing "$paths" | xargs -0 -r sh -c 'find "$@" -maxdepth 0 -printf "%y\t%m\t%U\t%G\t%l\t%p\0"' find
-} 2>/dev/null
-printf '\n'
+section images; [ ! -S /run/containerd/containerd.sock ] || ctr -n k8s.io images ls 2>/dev/null
+section entries; walk -printf '%y %m %U %G\0%p\0%l\0'; echo
 section digests
-{
-  existing "$folders" | xargs -0 -r sh -c 'find "$@" -type f -print0' find
-  existing "$paths" | xargs -0 -r sh -c 'find "$@" -maxdepth 0 -type f -print0' find
-} 2>/dev/null | xargs -0 -r sha256sum -z --
-printf '\n'
+walk -type f '(' -size -2049 -o -path "*$newline*" ')' -print0 | xargs -0 -r sha256sum -z -- 2>/dev/null
+# Files above 1 MiB: known ones are not read again.
+[ -f "$digests" ] || digests=/dev/null
+large=$(walk -type f -size +2048 ! -path "*$newline*" -printf '%s %T@ %C@ %i %p\n' | awk '
+  !walked { digest[substr($0, 66)] = substr($0, 1, 64); next }
+  { facts = $0; for (i = 0; i < 4; i++) sub(/^[^ ]* /, "") }
+  facts in digest { print "known " digest[facts] "  " $0; next }
+  { print "unknown " $0 }' "$digests" walked=1 -)
+for line in $large; do case $line in known\ *) printf '%s\0' "${line#known }" ;; esac; done
+for line in $large; do case $line in unknown\ *) printf '%s\0' "${line#unknown }" ;; esac; done | xargs -0 -r sha256sum -z -- 2>/dev/null
+echo
 section end

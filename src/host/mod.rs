@@ -2,7 +2,20 @@
 
 mod change;
 mod connection;
+mod container;
+mod docker;
+mod door;
 mod error;
+mod fake;
+mod known_hosts;
+mod login;
+mod outgoing;
+mod request;
+mod round_trips;
+mod script;
+mod sections;
+mod snapshot;
+mod ssh;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,9 +26,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::base::{Epoch, NodeName};
 use crate::state::HostSnapshot;
 
-pub use connection::SshOptions;
 pub use change::{Change, Payload, Transfer};
+pub use connection::SshOptions;
 pub use error::HostError;
+pub use fake::{FakeHost, FakeProcess, Moment};
+pub use round_trips::RoundTripCount;
+pub use ssh::{Connected, Ssh};
 
 /// A byte stream through a host: a channel of the SSH connection.
 pub type HostStream = Pin<Box<dyn ByteStream>>;

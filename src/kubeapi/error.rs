@@ -106,6 +106,18 @@ impl KubeApiError {
         }
     }
 
+    /// Whether the same request may succeed a moment later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Transport { .. }) || self.refusal() == Some(RefusalReason::Unavailable)
+    }
+
+    /// Whether another apiserver of the cluster may answer otherwise. One that has just started knows no roles yet and
+    /// forbids everything.
+    pub fn is_of_one_apiserver(&self) -> bool {
+        let reason = self.refusal();
+        self.may_pass() || matches!(reason, Some(RefusalReason::Forbidden | RefusalReason::Unauthorized))
+    }
+
     pub(super) fn of_https(host: &NodeName, operation: &str, source: HttpsError) -> Self {
         let (host, operation) = (host.clone(), operation.to_owned());
         match source {
@@ -157,6 +169,14 @@ mod tests {
         let error = refusal(404, r#"{"kind":"Status","reason":"NotFound","message":"nodes \"h2\" not found"}"#);
         assert_eq!(error.refusal(), Some(RefusalReason::NotFound));
         assert_eq!(error.to_string(), "reading Node h2 through h1: nodes \"h2\" not found (404 Not Found)");
+    }
+
+    #[test]
+    fn an_apiserver_that_is_not_ready_is_told_from_one_that_says_no() {
+        assert!(refusal(503, "").may_pass() && refusal(503, "").is_of_one_apiserver());
+        assert!(refusal(429, "").may_pass());
+        assert!(!refusal(403, "").may_pass() && refusal(403, "").is_of_one_apiserver());
+        assert!(!refusal(422, "").may_pass() && !refusal(422, "").is_of_one_apiserver());
     }
 
     #[test]

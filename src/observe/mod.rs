@@ -6,10 +6,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, join, join_all};
 
 use crate::base::NodeName;
-use crate::cluster::Cluster;
 use crate::endpoints::ReadEndpoints;
 use crate::host::{LookRequest, ReadHost};
-use crate::state::{Observed, ObservedApi, ObservedHost, ObjectKey};
+use crate::state::{ObjectKey, Observed, ObservedApi, ObservedHost};
 
 /// What a look is about.
 pub struct Subject<'a> {
@@ -59,29 +58,4 @@ fn endpoints<'a>(subject: &'a Subject<'_>) -> BoxFuture<'a, (ObservedApi, Member
         };
         (api, members.unwrap_or_default())
     })
-}
-
-/// What a look must find out for this cluster: every folder that the tool owns, and what decides its plans.
-pub fn request(cluster: &Cluster) -> LookRequest {
-    let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
-    LookRequest {
-        folders: texts(&["/etc/kubernetes", "/opt/provision", "/opt/cni/bin"]),
-        paths: texts(&[
-            "/etc/modules-load.d/provision.conf",
-            "/etc/sysctl.d/90-provision.conf",
-            "/etc/systemd/system/kubelet.service",
-            "/etc/systemd/system/provision.slice",
-            "/etc/cni",
-            "/etc/cni/net.d",
-            "/opt",
-            "/opt/cni",
-            "/var/lib/etcd",
-            "/var/lib/etcd/member",
-            "/var/lib/kubelet",
-            "/var/log/kube-audit",
-        ]),
-        texts: texts(&["/etc/docker/daemon.json", "/etc/containerd/config.toml"]),
-        etcd_uid: cluster.etcd_user.0,
-        ..LookRequest::default()
-    }
 }

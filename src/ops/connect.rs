@@ -1,16 +1,17 @@
-//! Connections to all hosts at once.
+//! How a run reaches hosts, and what runs on them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 
 use crate::base::NodeName;
 use crate::cluster::{Cluster, Node};
+use crate::endpoints::{Credentials, EndpointError, Endpoints, TunnelEndpoints};
 use crate::event::{Event, EventSink};
-use crate::host::{SharedHost, Ssh, SshOptions};
+use crate::host::{HostError, ReadHost, SharedHost, Ssh, SshOptions};
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -28,22 +29,52 @@ pub struct ConnectOptions {
 /// Each host: connected, or why not.
 pub type Connections = BTreeMap<NodeName, Result<SharedHost, String>>;
 
-/// Connects to all hosts at once; a failure of one does not hinder the others.
-pub async fn connect(cluster: &Cluster, options: &ConnectOptions, events: &dyn EventSink) -> Connections {
-    let count = cluster.nodes.len();
-    events.emit(Event::Phase { text: format!("connecting to {count} host{}", if count == 1 { "" } else { "s" }) });
-    let attempts = cluster.nodes.iter().map(|node| async move {
-        let result = Ssh::connect(ssh_options(node, options)).await;
-        let result = result.map(|(host, connected)| {
-            if let Some(fingerprint) = connected.new_key_fingerprint {
-                events.emit(Event::HostKeyRecorded { host: node.name.clone(), fingerprint });
-            }
-            let shared: SharedHost = Arc::new(host);
-            shared
-        });
-        (node.name.clone(), result.map_err(|error| error.to_string()))
-    });
-    join_all(attempts).await.into_iter().collect()
+/// The way to the hosts: SSH for an operator, fakes for tests that stop a run at every point.
+pub trait Reach: Send + Sync {
+    /// Connects to all hosts at once; a failure of one does not hinder the others.
+    fn connect<'a>(&'a self, cluster: &'a Cluster, events: &'a dyn EventSink) -> BoxFuture<'a, Connections>;
+
+    /// Prepares to talk to etcd and the API through these hosts; nothing is connected before it is used.
+    fn endpoints(
+        &self,
+        cluster: &Cluster,
+        hosts: &BTreeMap<NodeName, SharedHost>,
+        credentials: &Credentials,
+    ) -> Result<Arc<dyn Endpoints>, EndpointError>;
+}
+
+/// SSH, and tunnels through it.
+#[derive(Debug, Clone)]
+pub struct SshReach(pub ConnectOptions);
+
+impl Reach for SshReach {
+    fn connect<'a>(&'a self, cluster: &'a Cluster, events: &'a dyn EventSink) -> BoxFuture<'a, Connections> {
+        Box::pin(async move {
+            let attempts = cluster.nodes.iter().map(|node| async move {
+                let result = log_in(node, &self.0, events).await;
+                (node.name.clone(), result.map_err(|error| error.to_string()))
+            });
+            join_all(attempts).await.into_iter().collect()
+        })
+    }
+
+    fn endpoints(
+        &self,
+        cluster: &Cluster,
+        hosts: &BTreeMap<NodeName, SharedHost>,
+        credentials: &Credentials,
+    ) -> Result<Arc<dyn Endpoints>, EndpointError> {
+        let hosts = hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn ReadHost>)).collect();
+        Ok(Arc::new(TunnelEndpoints::new(cluster, hosts, credentials)?))
+    }
+}
+
+async fn log_in(node: &Node, options: &ConnectOptions, events: &dyn EventSink) -> Result<SharedHost, HostError> {
+    let (host, connected) = Ssh::connect(ssh_options(node, options)).await?;
+    if let Some(fingerprint) = connected.new_key_fingerprint {
+        events.emit(Event::HostKeyRecorded { host: node.name.clone(), fingerprint });
+    }
+    Ok(Arc::new(host))
 }
 
 fn ssh_options(node: &Node, options: &ConnectOptions) -> SshOptions {

@@ -60,10 +60,14 @@ impl OperationError {
     /// What to do next.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Incomplete { .. } | Self::Cancelled => Some("mend what is named above, then run `provision up` again: it goes on where it stopped"),
+            Self::Incomplete { .. } | Self::Cancelled => {
+                Some("mend what is named above, then run `provision up` again: it goes on where it stopped")
+            }
             Self::Preflight(_) => Some("nothing was changed on any host; mend the findings and run the command again"),
             Self::Refused(_) => Some("nothing was changed on any host"),
-            Self::State(_) | Self::Keys(_) => Some("nothing was changed on any host; put the state folder back from a copy, see docs/state.md"),
+            Self::State(_) | Self::Keys(_) => {
+                Some("nothing was changed on any host; put the state folder back from a copy, see docs/state.md")
+            }
             _ => None,
         }
     }

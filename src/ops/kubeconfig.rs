@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::base::{NodeName, Secret};
 use crate::cluster::Cluster;
-use crate::endpoints::ReadEndpoints;
 use crate::entropy::RandomKeyMaker;
 use crate::pki::{self, ADMIN_LIFETIME_SECONDS, Authority, Identity, Material, MaterialName, Subject, Validity};
 

@@ -7,6 +7,7 @@ use crate::config;
 use crate::release::{Catalog, Release};
 
 use super::OperationError;
+use super::key_files::check_key_files;
 
 /// What the operator named, and the parts of the environment that matter.
 #[derive(Debug, Clone)]
@@ -40,8 +41,8 @@ pub struct Loaded {
     pub cluster: Cluster,
     /// The catalog's row for its version.
     pub release: Release,
-    /// The versions that the catalog knows.
-    pub releases: cluster::Releases,
+    /// The versions that can be asked for.
+    pub catalog: Catalog,
     /// Advice that does not stop a run, rendered.
     pub advice: Vec<String>,
 }
@@ -52,13 +53,13 @@ pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
     let bytes = read(&setup.config)?;
     let origin = setup.config.display().to_string();
     let input = |findings: config::Findings| OperationError::Input(findings.to_string());
-    let config = config::parse(&bytes, &origin).map_err(input)?;
     let base = setup.config.parent().unwrap_or(Path::new("")).to_owned();
-    let releases = catalog.releases();
     let context = cluster::Context { home: setup.home.clone(), base };
-    let (cluster, advice) = cluster::build(&config, &releases, &context).map_err(input)?;
+    let cluster::Loaded { config, cluster, advice } =
+        cluster::load(&bytes, &origin, &catalog, &context).map_err(input)?;
+    check_key_files(&cluster, &config).map_err(input)?;
     let release = catalog.release(&cluster.version).map_err(|error| OperationError::Input(error.to_string()))?;
-    Ok(Loaded { text: String::from_utf8_lossy(&bytes).into_owned(), cluster, release, releases, advice })
+    Ok(Loaded { text: String::from_utf8_lossy(&bytes).into_owned(), cluster, release, catalog, advice })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OperationError> {
@@ -74,8 +75,7 @@ fn catalog(overlay: Option<&Path>) -> Result<Catalog, OperationError> {
 }
 
 /// Reads a configuration that was applied once; none if this version no longer understands it.
-pub(super) fn cluster_of(text: &str, releases: &cluster::Releases) -> Option<Cluster> {
-    let config = config::parse(text.as_bytes(), "cluster.yml").ok()?;
+pub(super) fn cluster_of(text: &str, catalog: &Catalog) -> Option<Cluster> {
     let context = cluster::Context { home: PathBuf::new(), base: PathBuf::new() };
-    cluster::build(&config, releases, &context).ok().map(|(cluster, _)| cluster)
+    cluster::load(text.as_bytes(), "cluster.yml", catalog, &context).ok().map(|loaded| loaded.cluster)
 }

@@ -2,6 +2,7 @@
 
 mod connect;
 mod error;
+mod key_files;
 mod keys;
 mod kubeconfig;
 mod load;
@@ -10,7 +11,7 @@ mod status;
 mod survey;
 mod up;
 
-pub use connect::ConnectOptions;
+pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};

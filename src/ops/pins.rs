@@ -127,8 +127,7 @@ fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationErr
     let files: Vec<PinnedFile> = if locked.is_empty() { offered.collect() } else { locked };
     files.into_iter().for_each(|file| keep_file(resolved, file));
     for UnpackedFile { bytes, digest, .. } in unpacked {
-        let transfer =
-            Transfer { size: bytes.len() as u64, source: Payload::Bytes(bytes), digest: digest.clone() };
+        let transfer = Transfer { size: bytes.len() as u64, source: Payload::Bytes(bytes), digest: digest.clone() };
         resolved.sources.files.insert(digest, transfer);
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::pki::Lifetime;
 use crate::plan::node_is_ready;
 use crate::state::{ImageStore, ObjectKey, Observed, ObservedApi, ObservedHost};
 
@@ -17,8 +18,8 @@ pub struct Status {
     nodes: Vec<NodeLine>,
     /// One line per component that does not run.
     problems: Vec<String>,
-    /// Certificates that run out within 60 days.
-    expiring: Vec<String>,
+    /// Until when certificates hold, and those that run out within 60 days.
+    certificates: Vec<String>,
     /// Where images and files came from.
     origins: Vec<String>,
     /// Number of changes that `plan` would show.
@@ -47,7 +48,7 @@ impl fmt::Display for Status {
         for problem in &self.problems {
             writeln!(formatter, "problem: {problem}")?;
         }
-        for line in &self.expiring {
+        for line in &self.certificates {
             writeln!(formatter, "certificate: {line}")?;
         }
         for line in &self.origins {
@@ -66,7 +67,7 @@ pub async fn status(input: &SurveyInput<'_>) -> Result<Status, OperationError> {
     Ok(Status {
         nodes: nodes(input, &survey.observed),
         problems: problems(&survey),
-        expiring: expiring(&survey),
+        certificates: certificates(&survey),
         origins: origins(&survey),
         changes: survey.plan.changes() + survey.plan.refusals.len(),
     })
@@ -113,9 +114,16 @@ fn problems(survey: &Survey) -> Vec<String> {
     problems
 }
 
-fn expiring(survey: &Survey) -> Vec<String> {
-    let line = |certificate: &crate::pki::Expiring| format!("{} runs out in {} days", certificate.name, certificate.days);
-    survey.completion.expiring.iter().map(line).collect()
+fn certificates(survey: &Survey) -> Vec<String> {
+    let line = |lifetime: &Lifetime| format!("{} runs out in {} days", lifetime.name, lifetime.days);
+    let first = |authorities: bool| {
+        let group = survey.completion.lifetimes.iter().filter(|lifetime| lifetime.name.is_authority() == authorities);
+        group.min_by_key(|lifetime| lifetime.days)
+    };
+    let mut lines: Vec<String> = survey.completion.expiring().map(line).collect();
+    let firsts = [first(true), first(false)].into_iter().flatten();
+    lines.extend(firsts.map(|lifetime| format!("the first of its kind: {}", line(lifetime))));
+    lines
 }
 
 /// Docker images and files by origin; pod images are in the same bundles.

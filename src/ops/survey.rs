@@ -7,18 +7,18 @@ use crate::base::NodeName;
 use crate::bundle::Bundles;
 use crate::cluster::Cluster;
 use crate::desired::{self, Desired};
-use crate::endpoints::{Credentials, ReadEndpoints, TunnelEndpoints};
+use crate::endpoints::{Credentials, Endpoints, ReadEndpoints};
 use crate::entropy::RandomKeyMaker;
 use crate::event::{Event, EventSink};
 use crate::host::{LookRequest, ReadHost, SharedHost};
 use crate::journal::{EtcdRecord, State};
 use crate::observe::{self, Subject};
-use crate::pki::{self, Completion, Material, PkiRequest, Renewal};
+use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
 use crate::release::Release;
 use crate::state::{HostFacts, Observed, ObservedHost};
 
-use super::connect::{ConnectOptions, Connections, connect};
+use super::connect::{Connections, Reach};
 use super::load::Loaded;
 use super::pins::{PinInput, Resolved, resolve};
 use super::{OperationError, keys};
@@ -27,6 +27,8 @@ use super::{OperationError, keys};
 pub struct Survey {
     /// Connected hosts.
     pub hosts: BTreeMap<NodeName, SharedHost>,
+    /// etcd and the API through them; none where no run has come far enough to start one.
+    pub endpoints: Option<Arc<dyn Endpoints>>,
     /// What was seen.
     pub observed: Observed,
     /// Keys and certificates, complete; not stored yet where they are new.
@@ -45,6 +47,20 @@ pub struct Survey {
     pub request: LookRequest,
 }
 
+impl Survey {
+    /// What the operator should know and what stops no run, one sentence each.
+    pub fn notices(&self) -> Vec<String> {
+        let expiring = |lifetime: &Lifetime| {
+            let Lifetime { name, days } = lifetime;
+            format!(
+                "certificate {name} runs out in {days} days; renewing what a running component uses is not supported yet"
+            )
+        };
+        let warnings = self.warnings.iter().map(ToString::to_string);
+        warnings.chain(self.completion.expiring().map(expiring)).collect()
+    }
+}
+
 /// Everything that a survey needs.
 pub struct SurveyInput<'a> {
     /// The checked cluster.
@@ -53,8 +69,8 @@ pub struct SurveyInput<'a> {
     pub state: &'a State,
     /// Bundles at hand.
     pub bundles: &'a Bundles,
-    /// How to connect.
-    pub options: &'a ConnectOptions,
+    /// The way to the hosts.
+    pub reach: &'a dyn Reach,
     /// Seconds since 1970.
     pub now: i64,
     /// Where progress goes.
@@ -69,32 +85,32 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
     let renewal = if input.state.current().is_some() { Renewal::Report } else { Renewal::Make };
     let request = PkiRequest { cluster, renewal };
     let completion = pki::complete(&request, &stored, input.now, &mut RandomKeyMaker)?;
-    let connections = connect(cluster, input.options, input.events).await;
+    let connections = connect(input).await;
     let hosts = connected(&connections);
-    let endpoints = if input.state.is_new() {
-        None
-    } else {
-        Some(endpoints(cluster, &hosts, &completion.material, input.state, input.now)?)
-    };
+    let endpoints = if input.state.is_new() { None } else { Some(endpoints(input, &hosts, &completion.material)?) };
     input.events.emit(Event::Phase { text: "looking at what is there".into() });
     let subject = Subject {
         hosts: readers(&connections),
         endpoints: endpoints.as_deref().map(|endpoints| endpoints as &dyn ReadEndpoints),
         request: desired::look_request(cluster, &input.loaded.release),
-        objects: desired::object_keys(cluster, &input.loaded.release),
+        objects: desired::object_keys(cluster, &input.loaded.release)?,
     };
     let observed = observe::gather(&subject).await;
-    conclude(input, hosts, observed, completion, subject.request)
+    let request = subject.request;
+    conclude(input, Seen { hosts, endpoints, observed, request }, completion)
+}
+
+/// What a look has brought.
+struct Seen {
+    hosts: BTreeMap<NodeName, SharedHost>,
+    endpoints: Option<Arc<dyn Endpoints>>,
+    observed: Observed,
+    request: LookRequest,
 }
 
 /// From what was seen to the plan: no I/O besides reading bundles.
-fn conclude(
-    input: &SurveyInput<'_>,
-    hosts: BTreeMap<NodeName, SharedHost>,
-    observed: Observed,
-    completion: Completion,
-    request: LookRequest,
-) -> Result<Survey, OperationError> {
+fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Result<Survey, OperationError> {
+    let Seen { hosts, endpoints, observed, request } = seen;
     let cluster = &input.loaded.cluster;
     let release = &input.loaded.release;
     let mut findings = plan::preflight(cluster, &observed, &limits(release));
@@ -112,13 +128,18 @@ fn conclude(
         etcd_token: &etcd.token,
     })?;
     let history = history(input.state, input.loaded, &etcd);
-    let plan_input =
-        plan::Input { cluster, desired: &desired, observed: &observed, sources: &resolved.sources, history: &history };
-    let foreign = plan::leftovers(&plan_input);
-    findings.extend(foreign);
+    let plan_input = plan::Input {
+        cluster,
+        desired: &desired,
+        observed: &observed,
+        sources: &resolved.sources,
+        history: &history,
+        renewals: &completion.renewals,
+    };
+    findings.extend(plan::leftovers(&plan_input));
     stop_on_errors(&findings)?;
     let plan = plan::make(&plan_input);
-    Ok(Survey { hosts, observed, completion, etcd, resolved, desired, plan, warnings: findings, request })
+    Ok(Survey { hosts, endpoints, observed, completion, etcd, resolved, desired, plan, warnings: findings, request })
 }
 
 fn stop_on_errors(findings: &[PreflightFinding]) -> Result<(), OperationError> {
@@ -150,7 +171,7 @@ fn nodes_of(text: &str, loaded: &Loaded) -> Vec<NodeName> {
     if text == loaded.text {
         return names(&loaded.cluster);
     }
-    let earlier = super::load::cluster_of(text, &loaded.releases);
+    let earlier = super::load::cluster_of(text, &loaded.catalog);
     names(earlier.as_ref().unwrap_or(&loaded.cluster))
 }
 
@@ -178,26 +199,31 @@ pub(super) fn facts(observed: &Observed) -> BTreeMap<NodeName, HostFacts> {
     observed.hosts.iter().filter_map(facts).collect()
 }
 
+async fn connect(input: &SurveyInput<'_>) -> Connections {
+    let cluster = &input.loaded.cluster;
+    let count = cluster.nodes.len();
+    input
+        .events
+        .emit(Event::Phase { text: format!("connecting to {count} host{}", if count == 1 { "" } else { "s" }) });
+    input.reach.connect(cluster, input.events).await
+}
+
 /// Connects and reaches for etcd and the API, and nothing else.
 pub(super) async fn endpoints_for(
     input: &SurveyInput<'_>,
     material: &Material,
-) -> Result<Arc<TunnelEndpoints>, OperationError> {
-    let cluster = &input.loaded.cluster;
-    let connections = connect(cluster, input.options, input.events).await;
-    endpoints(cluster, &connected(&connections), material, input.state, input.now)
+) -> Result<Arc<dyn Endpoints>, OperationError> {
+    let connections = connect(input).await;
+    endpoints(input, &connected(&connections), material)
 }
 
 /// etcd and the API through the tunnels, as the run's own identities.
 pub(super) fn endpoints(
-    cluster: &Cluster,
+    input: &SurveyInput<'_>,
     hosts: &BTreeMap<NodeName, SharedHost>,
     material: &Material,
-    state: &State,
-    now: i64,
-) -> Result<Arc<TunnelEndpoints>, OperationError> {
-    let living = state.current().is_some();
-    let credentials = Credentials::for_run(material, living, now, &mut RandomKeyMaker)?;
-    let hosts = hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn ReadHost>)).collect();
-    Ok(Arc::new(TunnelEndpoints::new(cluster, hosts, credentials)))
+) -> Result<Arc<dyn Endpoints>, OperationError> {
+    let living = input.state.current().is_some();
+    let credentials = Credentials::for_run(material, living, input.now, &mut RandomKeyMaker)?;
+    Ok(input.reach.endpoints(&input.loaded.cluster, hosts, &credentials)?)
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::base::{Epoch, NodeName, RunId, StepId};
-use crate::endpoints::{ReadEndpoints, TunnelEndpoints};
+use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
-use crate::event::{Event, EventSink};
-use crate::journal::{self, EtcdRecord, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
+use crate::event::Event;
+use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
 use crate::plan::Plan;
 use crate::state::ImageStore;
 
@@ -49,23 +49,26 @@ pub struct UpInput<'a> {
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
     let survey = survey(&input.survey).await?;
-    for warning in &survey.warnings {
-        input.survey.events.emit(Event::Notice { text: warning.to_string() });
+    for text in survey.notices() {
+        input.survey.events.emit(Event::Notice { text });
     }
     if !survey.plan.refusals.is_empty() {
         return Err(OperationError::Refused(Box::new(survey.plan)));
     }
-    let finished = folder.state().aimed().is_none() && folder.state().current().is_some_and(|generation| generation.config == input.survey.loaded.text);
+    let finished = folder.state().aimed().is_none()
+        && folder.state().current().is_some_and(|generation| generation.config == input.survey.loaded.text);
     if survey.plan.is_empty() && finished {
         return Ok(UpOutcome::NothingToDo);
     }
-    if !survey.plan.is_empty() && !input.consent.ask(&survey.plan).await {
+    if survey.plan.changes() > 0 && !input.consent.ask(&survey.plan).await {
         return Err(OperationError::Declined);
     }
     let generation = record(folder, input, &survey)?;
     let steps = survey.plan.steps.len();
-    let endpoints =
-        endpoints(&input.survey.loaded.cluster, &survey.hosts, &survey.completion.material, folder.state(), input.survey.now)?;
+    let endpoints = match &survey.endpoints {
+        Some(endpoints) => Arc::clone(endpoints),
+        None => endpoints(&input.survey, &survey.hosts, &survey.completion.material)?,
+    };
     let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
     remember_members(folder, &survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
@@ -89,7 +92,7 @@ async fn execute(
     folder: &StateFolder,
     input: &UpInput<'_>,
     survey: &Survey,
-    endpoints: Arc<TunnelEndpoints>,
+    endpoints: Arc<dyn Endpoints>,
 ) -> Result<Outcome, OperationError> {
     let log = JournalLog(folder.begin_run()?);
     let world = World {
@@ -99,8 +102,7 @@ async fn execute(
         facts: facts(&survey.observed),
         look: survey.request.clone(),
     };
-    let context =
-        Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
+    let context = Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
     Ok(engine::run(&survey.plan, &input.run, &context).await)
 }
 
@@ -124,7 +126,9 @@ async fn remember_members(
     let is_started = |name: &&NodeName| members.get(name.as_str()).is_some_and(|member| member.started);
     let seen: BTreeSet<NodeName> = survey.etcd.first_members.iter().filter(is_started).cloned().collect();
     if seen.len() == survey.etcd.first_members.len() {
-        folder.store_etcd(EtcdRecord { seen_complete: seen, ..survey.etcd.clone() })?;
+        let mut record = survey.etcd.clone();
+        record.seen_complete = seen;
+        folder.store_etcd(record)?;
     }
     Ok(())
 }
@@ -139,7 +143,12 @@ async fn pin_pod_images(folder: &mut StateFolder, survey: &Survey) -> Result<(),
             let Some(id) = snapshot.containerd_images.get(&image.reference) else { continue };
             if image.store == ImageStore::Containerd && !record.images.iter().any(known) {
                 let (store, reference) = (image.store, image.reference.clone());
-                record.images.push(PinnedImage { store, reference, id: id.clone(), origin: Origin::Host(name.clone()) });
+                record.images.push(PinnedImage {
+                    store,
+                    reference,
+                    id: id.clone(),
+                    origin: Origin::Host(name.clone()),
+                });
             }
         }
     }
@@ -160,11 +169,10 @@ impl JournalLog {
 
 impl engine::RunLog for JournalLog {
     fn intent(&self, step: &StepId) -> Result<(), StepError> {
-        self.append(RunRecord::Intent { step: step.clone(), host: None, change: String::new() })
+        self.append(RunRecord::Intent { step: step.clone() })
     }
 
     fn outcome(&self, step: &StepId, error: Option<&StepError>) -> Result<(), StepError> {
         self.append(RunRecord::Outcome { step: step.clone(), error: error.map(ToString::to_string) })
     }
 }
-

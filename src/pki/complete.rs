@@ -14,8 +14,8 @@ use super::{Bundle, KeyMaker, Material, MaterialEntry, MaterialName, PkiError};
 use crate::base::Secret;
 use crate::cluster::{Cluster, Node};
 
-/// From how many days on a certificate is warned of.
-const WARNING_SECONDS: i64 = 60 * 86_400;
+/// Days of life from which on a certificate is warned of.
+const WARNING_DAYS: i64 = 60;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +46,15 @@ pub struct Completion {
     pub bundle: Bundle,
     /// Certificates that should be renewed.
     pub renewals: Vec<RenewalDue>,
-    /// Certificates, the authorities' too, that run out within 60 days.
-    pub expiring: Vec<Expiring>,
+    /// Every certificate, the authorities' too, and how long it still holds.
+    pub lifetimes: Vec<Lifetime>,
+}
+
+impl Completion {
+    /// Certificates that run out within 60 days.
+    pub fn expiring(&self) -> impl Iterator<Item = &Lifetime> {
+        self.lifetimes.iter().filter(|lifetime| lifetime.days < WARNING_DAYS)
+    }
 }
 
 /// A certificate that should be renewed.
@@ -71,9 +78,9 @@ pub enum RenewalReason {
     },
 }
 
-/// A certificate that runs out soon.
+/// A certificate and how long it still holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expiring {
+pub struct Lifetime {
     /// Which.
     pub name: MaterialName,
     /// Days left, negative when it has run out.
@@ -93,7 +100,7 @@ pub fn complete(
     maker: &mut dyn KeyMaker,
 ) -> Result<Completion, PkiError> {
     let (material, made) = (stored.clone(), Vec::new());
-    let mut work = Work { request, now, maker, material, made, renewals: Vec::new(), expiring: Vec::new() };
+    let mut work = Work { request, now, maker, material, made, renewals: Vec::new(), lifetimes: Vec::new() };
     let signers =
         [work.authority(Authority::Cluster)?, work.authority(Authority::Etcd)?, work.authority(Authority::FrontProxy)?];
     work.service_account()?;
@@ -104,8 +111,8 @@ pub fn complete(
         }
     }
     let bundle = assemble(request.cluster, &work.material)?;
-    let Work { material, made, renewals, expiring, .. } = work;
-    Ok(Completion { material, made, bundle, renewals, expiring })
+    let Work { material, made, renewals, lifetimes, .. } = work;
+    Ok(Completion { material, made, bundle, renewals, lifetimes })
 }
 
 struct Work<'a> {
@@ -115,7 +122,7 @@ struct Work<'a> {
     material: Material,
     made: Vec<MaterialName>,
     renewals: Vec<RenewalDue>,
-    expiring: Vec<Expiring>,
+    lifetimes: Vec<Lifetime>,
 }
 
 impl Work<'_> {
@@ -127,7 +134,7 @@ impl Work<'_> {
             self.keep(name.clone(), entry);
         }
         let signer = Signer::read(&name, &self.material[&name])?;
-        self.warn(&name, signer.certificate.validity);
+        self.note(&name, signer.certificate.validity);
         if signer.certificate.validity.left(self.now) <= 0 {
             let date = day(signer.certificate.validity.not_after);
             return Err(PkiError::AuthorityExpired { name, date });
@@ -184,7 +191,7 @@ impl Work<'_> {
             match (self.renewal_reason(&certificate, &wanted), self.request.renewal) {
                 (Some(_), Renewal::Make) => {}
                 (reason, _) => {
-                    self.warn(&name, certificate.validity);
+                    self.note(&name, certificate.validity);
                     self.renewals.extend(reason.map(|reason| RenewalDue { name, reason }));
                     return Ok(());
                 }
@@ -192,6 +199,7 @@ impl Work<'_> {
         }
         let validity = Validity::starting(self.now, LEAF_LIFETIME);
         let entry = signer.issue(name.as_str(), &wanted, validity, self.maker)?;
+        self.note(&name, validity);
         self.keep(name, entry);
         Ok(())
     }
@@ -204,11 +212,8 @@ impl Work<'_> {
         validity.is_in_last_third(self.now).then(|| RenewalReason::RunsOut { days: days(validity.left(self.now)) })
     }
 
-    fn warn(&mut self, name: &MaterialName, validity: Validity) {
-        let left = validity.left(self.now);
-        if left < WARNING_SECONDS {
-            self.expiring.push(Expiring { name: name.clone(), days: days(left) });
-        }
+    fn note(&mut self, name: &MaterialName, validity: Validity) {
+        self.lifetimes.push(Lifetime { name: name.clone(), days: days(validity.left(self.now)) });
     }
 
     fn keep(&mut self, name: MaterialName, entry: MaterialEntry) {

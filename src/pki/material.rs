@@ -49,6 +49,11 @@ impl MaterialName {
         Self(format!("authority/{}", authority.word()))
     }
 
+    /// Whether it names an authority.
+    pub fn is_authority(&self) -> bool {
+        self.0.starts_with("authority/")
+    }
+
     /// The name of the key that signs service account tokens.
     pub fn service_account() -> Self {
         Self("service-account".into())

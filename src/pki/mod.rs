@@ -20,7 +20,7 @@ mod tests;
 pub use bundle::{
     Bundle, ControlPlaneIdentities, EncryptionKey, EtcdIdentities, Identity, NodeIdentities, ServiceAccountKey,
 };
-pub use complete::{Completion, Expiring, PkiRequest, Renewal, RenewalDue, RenewalReason, complete};
+pub use complete::{Completion, Lifetime, PkiRequest, Renewal, RenewalDue, RenewalReason, complete};
 pub use error::PkiError;
 pub use leaf::Authority;
 pub use maker::{KeyMaker, KeyMakerError};

@@ -6,7 +6,7 @@ use crate::base::{NodeName, StepId};
 use crate::cluster::Node;
 use crate::desired::NodeMetadata;
 use crate::host::LogSource;
-use crate::state::{Object, ObjectKey, ObservedApi};
+use crate::state::{Component, Object, ObjectKey, ObservedApi};
 
 use super::Input;
 use super::object_difference::object_difference;
@@ -15,6 +15,7 @@ use super::step::{Action, Condition, Plan, Step};
 /// Adds waits for what was started, objects that differ, and labels and taints.
 pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     control_plane_waits(input, plan);
+    component_waits(input, plan);
     objects(input, plan);
     for node in &input.cluster.nodes {
         self::node(input, node, plan);
@@ -57,9 +58,28 @@ fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
             continue;
         }
         let title = "wait for the API".into();
-        let step = wait(host_id(&node.name, "api"), Some(node.name.clone()), title, Condition::ApiReady(node.name.clone()));
+        let step =
+            wait(host_id(&node.name, "api"), Some(node.name.clone()), title, Condition::ApiReady(node.name.clone()));
         let log = Some(LogSource::Container("kube-apiserver".into()));
         plan.steps.push(Step { after: vec![container, etcd.clone()], log, ..step });
+    }
+}
+
+/// What is started and not seen through the API is awaited by its own port: a crash loop must not pass for success.
+fn component_waits(input: &Input<'_>, plan: &mut Plan) {
+    let awaited = |component: &Component| component.health_port().is_some();
+    for (node, host) in &input.desired.hosts {
+        for (component, spec) in host.containers.iter().filter(|(component, _)| awaited(component)) {
+            let container = host_id(node, &format!("container/{}", spec.name));
+            if !plan.has(&container) {
+                continue;
+            }
+            let id = host_id(node, &format!("healthy/{}", spec.name));
+            let title = format!("wait for {component} to listen");
+            let step = wait(id, Some(node.clone()), title, Condition::ComponentHealthy(node.clone(), *component));
+            let log = Some(LogSource::Container(spec.name.clone()));
+            plan.steps.push(Step { after: vec![container], log, ..step });
+        }
     }
 }
 
@@ -126,7 +146,12 @@ fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
     let name = || node.name.clone();
     let log = Some(LogSource::Unit("kubelet.service".into()));
     if live.is_none() {
-        let step = wait(registered.clone(), Some(name()), "wait for the node to register".into(), Condition::NodeRegistered(name()));
+        let step = wait(
+            registered.clone(),
+            Some(name()),
+            "wait for the node to register".into(),
+            Condition::NodeRegistered(name()),
+        );
         plan.steps.push(Step { after: vec![unit.clone()], log: log.clone(), ..step });
     }
     let metadata = input.desired.nodes.iter().find(|metadata| metadata.name == node.name);
@@ -147,7 +172,12 @@ fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
     let by_operator = input.cluster.network.plugin == crate::cluster::NetworkPlugin::None;
     let ready = live.is_some_and(node_is_ready);
     if !by_operator && (!ready || plan.has(&unit)) {
-        let step = wait(host_id(&node.name, "ready"), Some(name()), "wait for the node to be Ready".into(), Condition::NodeReady(name()));
+        let step = wait(
+            host_id(&node.name, "ready"),
+            Some(name()),
+            "wait for the node to be Ready".into(),
+            Condition::NodeReady(name()),
+        );
         let after = vec![registered, host_id(&node.name, "metadata"), unit, StepId("cluster/workloads".into())];
         plan.steps.push(Step { after, log, ..step });
     }

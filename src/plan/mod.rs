@@ -1,6 +1,8 @@
 //! What a run would do: desired and observed in, ordered steps or refusals out. A plain value, made without I/O.
 
 mod cluster_steps;
+mod container_steps;
+mod file_steps;
 mod host_steps;
 mod object_difference;
 mod preflight;
@@ -15,6 +17,7 @@ use crate::base::{Digest, NodeName, StepId};
 use crate::cluster::Cluster;
 use crate::desired::Desired;
 use crate::host::Transfer;
+use crate::pki::RenewalDue;
 use crate::state::{HostSnapshot, ImageReference, Observed, ObservedHost};
 
 pub use cluster_steps::{node_is_ready, workload_is_ready};
@@ -60,6 +63,8 @@ pub struct Input<'a> {
     pub sources: &'a Sources,
     /// What was.
     pub history: &'a History,
+    /// Certificates of a cluster that has run and that no longer say what they must, or run out.
+    pub renewals: &'a [RenewalDue],
 }
 
 impl Input<'_> {
@@ -75,6 +80,7 @@ impl Input<'_> {
 pub fn make(input: &Input<'_>) -> Plan {
     let mut plan = Plan::default();
     refusal::topology(input, &mut plan);
+    refusal::certificates(input, &mut plan);
     for (name, wanted) in &input.desired.hosts {
         if let Some(snapshot) = input.snapshot(name) {
             host_steps::add(&host_steps::HostInput { input, name, wanted, snapshot }, &mut plan);

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::base::NodeName;
 use crate::cluster::{Cluster, Node};
-use crate::state::{HostSnapshot, Observed, ObservedEntry, ObservedHost};
+use crate::desired::DesiredHost;
+use crate::state::{FileSpec, HostSnapshot, Observed, ObservedEntry, ObservedHost};
 
 use super::Input;
 
@@ -155,7 +156,12 @@ impl Check<'_> {
             let holder = self.snapshot.listeners.iter().find(|seen| seen.port == port.number && seen.protocol == "tcp");
             let Some(holder) = holder.filter(|_| !self.holds(port.component)) else { continue };
             let message = format!("port {} ({}) is in use by {}", port.number, port.component, holder.process);
-            self.find("port-in-use", Severity::Error, message, "stop that process, or take the host out of cluster.yml");
+            self.find(
+                "port-in-use",
+                Severity::Error,
+                message,
+                "stop that process, or take the host out of cluster.yml",
+            );
         }
     }
 
@@ -201,7 +207,8 @@ impl Check<'_> {
             return;
         }
         let message = format!("/etc/resolv.conf points to this host itself ({})", facts.resolvers.join(", "));
-        let hint = "write the upstream name servers to a file on the host and name it in services.kubelet.config.resolvConf";
+        let hint =
+            "write the upstream name servers to a file on the host and name it in services.kubelet.config.resolvConf";
         self.find("resolv-conf", Severity::Error, message, hint);
     }
 
@@ -260,38 +267,63 @@ const PORTS: [Port; 11] = [
     port(10256, "kube-proxy", PortRole::All),
 ];
 
-/// Hosts that carry another cluster: files below `/etc/kubernetes` none of whose certificates is ours, or etcd's data
-/// beside a foreign authority. A new authority is never made over a cluster that lives.
+/// Hosts that carry another cluster: files below `/etc/kubernetes` that are not ours while none of our certificates is
+/// there, or etcd's data beside a foreign authority. A new authority is never made over a cluster that lives.
 pub fn leftovers(input: &Input<'_>) -> Vec<PreflightFinding> {
     let mut findings = Vec::new();
     for (name, wanted) in &input.desired.hosts {
         let Some(snapshot) = input.snapshot(name) else { continue };
-        let is_certificate = |path: &str| path.ends_with(".crt");
-        let ours = wanted.files.iter().filter(|file| is_certificate(&file.path)).any(|file| {
-            let digest = file.content.digest();
-            matches!(snapshot.entries.get(&file.path), Some(ObservedEntry::File { digest: seen, .. }) if *seen == digest)
-        });
-        let Some(found) = foreign_entry(snapshot).filter(|_| !ours) else { continue };
+        let own = OwnFiles { wanted, snapshot };
+        // A node of a completed generation is ours by record, even where somebody has emptied it.
+        if input.history.completed_nodes.contains(name) || own.certificate_is_there() {
+            continue;
+        }
+        let Some(found) = own.foreign_entry() else { continue };
         findings.push(PreflightFinding {
             host: name.clone(),
             code: "other-cluster",
             severity: Severity::Error,
-            message: format!("the host carries another cluster: {found} is there, and no certificate of this cluster's authority"),
-            hint: "if that cluster is yours, use the state folder that made it; if it is dead, empty the host first".into(),
+            message: format!(
+                "the host carries another cluster: {found} is there, and no certificate of this cluster's authority"
+            ),
+            hint: "if that cluster is yours, use the state folder that made it; if it is dead, empty the host first"
+                .into(),
         });
     }
     findings
 }
 
-fn foreign_entry(snapshot: &HostSnapshot) -> Option<&str> {
-    let of_a_cluster = |path: &str| path.starts_with("/etc/kubernetes/") || path.starts_with("/var/lib/etcd/");
-    let entry = snapshot.entries.iter().find(|(path, entry)| match entry {
-        ObservedEntry::File { .. } => of_a_cluster(path),
-        ObservedEntry::Directory { .. } => path.as_str() == "/var/lib/etcd/member",
-        _ => false,
-    });
-    let container = || RKE_CONTAINERS.iter().find(|name| snapshot.containers.contains_key(**name)).copied();
-    entry.map(|(path, _)| path.as_str()).or_else(container)
+/// What of a host's files is ours.
+struct OwnFiles<'a> {
+    wanted: &'a DesiredHost,
+    snapshot: &'a HostSnapshot,
+}
+
+impl<'a> OwnFiles<'a> {
+    fn is_as_wanted(&self, file: &FileSpec) -> bool {
+        let wanted = file.content.digest();
+        matches!(self.snapshot.entries.get(&file.path), Some(ObservedEntry::File { digest, .. }) if *digest == wanted)
+    }
+
+    fn certificate_is_there(&self) -> bool {
+        self.wanted.files.iter().any(|file| file.path.ends_with(".crt") && self.is_as_wanted(file))
+    }
+
+    /// A run that was cut off while it wrote has left files just as we want them, or under their temporary names.
+    fn is_ours(&self, path: &str) -> bool {
+        path.contains(".provision-new")
+            || self.wanted.files.iter().any(|file| file.path == path && self.is_as_wanted(file))
+    }
+
+    fn foreign_entry(&self) -> Option<&'a str> {
+        let entry = self.snapshot.entries.iter().find(|(path, entry)| match entry {
+            ObservedEntry::File { .. } => path.starts_with("/etc/kubernetes/") && !self.is_ours(path),
+            ObservedEntry::Directory { .. } => path.as_str() == "/var/lib/etcd/member",
+            _ => false,
+        });
+        let container = || RKE_CONTAINERS.iter().find(|name| self.snapshot.containers.contains_key(**name)).copied();
+        entry.map(|(path, _)| path.as_str()).or_else(container)
+    }
 }
 
 /// Containers of an RKE node that ours do not share the name of.

@@ -1,6 +1,7 @@
 //! Changes that are wanted and not possible yet.
 
 use crate::base::NodeName;
+use crate::pki::RenewalReason;
 use crate::state::{ObjectKey, ObservedApi};
 
 use super::{Input, Plan};
@@ -43,8 +44,9 @@ fn removed_node(name: &NodeName) -> Refusal {
     Refusal {
         host: Some(name.clone()),
         subject: format!("remove node {name}"),
-        reason: "the last applied configuration has it and cluster.yml no longer does; removing nodes is not supported yet"
-            .into(),
+        reason:
+            "the last applied configuration has it and cluster.yml no longer does; removing nodes is not supported yet"
+                .into(),
         hint: "put the node back into cluster.yml".into(),
         details: Vec::new(),
     }
@@ -54,10 +56,26 @@ fn added_member(name: &NodeName) -> Refusal {
     Refusal {
         host: Some(name.clone()),
         subject: format!("add node {name} with role controlplane or etcd"),
-        reason: "only workers can join a cluster that runs; adding etcd members and control planes is not supported yet"
-            .into(),
+        reason:
+            "only workers can join a cluster that runs; adding etcd members and control planes is not supported yet"
+                .into(),
         hint: format!("give {name} the role worker only, or take it out of cluster.yml"),
         details: Vec::new(),
+    }
+}
+
+/// Certificates that say something else than `cluster.yml` needs. Those that only grow old are warned of, not refused.
+pub(super) fn certificates(input: &Input<'_>, plan: &mut Plan) {
+    for due in input.renewals {
+        let RenewalReason::Outdated(difference) = &due.reason else { continue };
+        plan.refusals.push(Refusal {
+            host: None,
+            subject: format!("certificate {}", due.name),
+            reason: "it no longer fits cluster.yml, and renewing what a running component uses is not supported yet"
+                .into(),
+            hint: "undo the change in cluster.yml that asks for it".into(),
+            details: vec![difference.clone()],
+        });
     }
 }
 

@@ -59,8 +59,13 @@ pub enum Action {
     RunContainer(Box<ContainerSpec>),
     /// Starts a container that is there and stopped.
     StartContainer(String),
-    /// Starts kubelet or another unit.
-    StartUnit(String),
+    /// Enables and starts kubelet or another unit.
+    StartUnit {
+        /// The unit.
+        name: String,
+        /// Restarts one that runs.
+        restart: bool,
+    },
     /// Applies objects through the API, all at once.
     Apply(Vec<Object>),
     /// Sets labels and taints of a Node.

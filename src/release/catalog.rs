@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::CatalogError;
-use super::release::{Arguments, Configuration, ContainerdRange, Images, PodSecurityMechanism, Proof, Release};
+use super::row::{Arguments, Configuration, ContainerdRange, Images, PodSecurityMechanism, Proof, Release};
 use crate::base::{KubernetesVersion, Minor};
 
 const SHIPPED: &str = include_str!("catalog.yml");

@@ -2,10 +2,10 @@
 
 mod catalog;
 mod error;
-mod release;
+mod row;
 
 pub use catalog::Catalog;
 pub use error::CatalogError;
-pub use release::{
+pub use row::{
     ArgumentChanges, Arguments, Configuration, ContainerdRange, Images, PodSecurityMechanism, Proof, Release,
 };

@@ -49,6 +49,17 @@ impl Component {
             Self::Cni => "cni",
         }
     }
+
+    /// The loopback port that listens once the component works, where no other sign of its health is awaited.
+    pub fn health_port(self) -> Option<u16> {
+        match self {
+            Self::KubeControllerManager => Some(10257),
+            Self::KubeScheduler => Some(10259),
+            Self::KubeProxy => Some(10256),
+            Self::ApiProxy => Some(6444),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Component {

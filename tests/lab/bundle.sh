@@ -3,9 +3,9 @@
 
 BUNDLES=$CACHE/bundle
 
-# add_image NAME VERSION: the image in PART; add_file NAME VERSION FILE PATH: a file of PART.
+# add_image NAME: the image in PART, whose version is its tag; add_file NAME VERSION FILE PATH: a file of PART.
 # Both append a line to ITEMS, from which build_bundle works.
-add_image() { ITEMS+=("image|$1|$2|$PART/image.tar|images/$(tr '/:' '__' <<<"$1").tar"); }
+add_image() { ITEMS+=("image|$1|${1##*:}|$PART/image.tar|images/$(tr '/:' '__' <<<"$1").tar"); }
 add_file() { ITEMS+=("file|$1|$2|$PART/$3|files/$4"); }
 
 # build_bundle FOLDER ITEM...: links the items into FOLDER (no second copy on disk) and writes its index.
@@ -39,34 +39,32 @@ publish() {
     prune_part
 }
 
-# bundle_kubernetes VERSION: everything that `provision up` needs for that version.
+# bundle_kubernetes VERSION: sets PART to everything that `provision up` needs for that version.
 bundle_kubernetes() {
     local version=$1 etcd pause component ITEMS=()
     etcd=$(etcd_for "$version")
     pause=$(pause_for "$version")
     for component in kube-apiserver kube-controller-manager kube-scheduler; do
-        image_component "$version" "$component"; add_image "registry.k8s.io/$component:$version" "$version"
+        image_component "$version" "$component"; add_image "registry.k8s.io/$component:$version"
     done
-    image_kube_proxy "$version"; add_image "registry.k8s.io/kube-proxy:$version" "$version"
-    image_etcd "$etcd"; add_image "registry.k8s.io/etcd:$etcd-0" "v$etcd"
-    image_pause "$pause"; add_image "registry.k8s.io/pause:$pause" "v$pause"
-    image_coredns; add_image "registry.k8s.io/coredns/coredns:v$COREDNS" "v$COREDNS"
-    image_haproxy; add_image "docker.io/library/haproxy:$HAPROXY" "v$HAPROXY"
-    image_flannel; add_image "ghcr.io/flannel-io/flannel:v$FLANNEL" "v$FLANNEL"
-    image_flannel_cni; add_image "ghcr.io/flannel-io/flannel-cni-plugin:v$FLANNEL_CNI" "v$FLANNEL_CNI"
+    image_kube_proxy "$version"; add_image "registry.k8s.io/kube-proxy:$version"
+    image_etcd "$etcd"; add_image "registry.k8s.io/etcd:$etcd-0"
+    image_pause "$pause"; add_image "registry.k8s.io/pause:$pause"
+    image_coredns; add_image "registry.k8s.io/coredns/coredns:v$COREDNS"
+    image_haproxy; add_image "docker.io/library/haproxy:$HAPROXY"
+    image_flannel; add_image "ghcr.io/flannel-io/flannel:v$FLANNEL"
+    image_flannel_cni; add_image "ghcr.io/flannel-io/flannel-cni-plugin:v$FLANNEL_CNI"
     need_kubernetes "$version"
     add_file kubelet "$version" bin/kubelet "kubelet-$version"
     add_file kubectl "$version" bin/kubectl "kubectl-$version"
     need_cni_plugins
     add_file cni-plugins "v$CNI_PLUGINS" cni-plugins.tgz "cni-plugins-linux-amd64-v$CNI_PLUGINS.tgz"
     part "bundle-$version" build_bundle "${ITEMS[@]}"
-    publish "$version"
 }
 
-# bundle_workload: agnhost, an image for trying workloads.
+# bundle_workload: sets PART to agnhost, an image for trying workloads.
 bundle_workload() {
     local ITEMS=()
-    image_agnhost; add_image "registry.k8s.io/e2e-test-images/agnhost:$AGNHOST" "v$AGNHOST"
+    image_agnhost; add_image "registry.k8s.io/e2e-test-images/agnhost:$AGNHOST"
     part bundle-workload build_bundle "${ITEMS[@]}"
-    publish workload
 }

@@ -100,28 +100,47 @@ command_hosts() {
     say "$((CONTROLS + WORKERS)) host(s) after $((SECONDS - started)) s; the cluster's file is $TARGET/cluster.yml; try: ssh -i $KEY root@$(address h1)"
 }
 
-build_room() {
+# build_needs VERSION: the MiB of disk that building its bundle takes at most; 0 when nothing is to be built.
+build_needs() {
     local wanted=0
     if ! have_part "kubernetes-$1" build_kubernetes "$1"; then wanted=$((wanted + 6000)); fi
     if ! have_part "coredns-$COREDNS" build_coredns "$COREDNS"; then wanted=$((wanted + 3000)); fi
-    if [ -d "$BUNDLES/$1" ] && [ $wanted = 0 ]; then return; fi
-    need_room "$CACHE" $((wanted + 3000)) "building Kubernetes $1 and its companions"
-    if [ $wanted != 0 ]; then need_memory 3000 "building Kubernetes $1"; fi
+    if [ $wanted != 0 ] || [ ! -d "$BUNDLES/$1" ]; then wanted=$((wanted + 3000)); fi
+    echo "$wanted"
 }
 
-# make_bundle VERSION: under the build lock.
+# need_build_room VERSION [MORE]: room for building its bundle, and MORE MiB.
+need_build_room() {
+    local wanted
+    wanted=$(build_needs "$1")
+    if [ "$wanted" != 0 ]; then
+        need_room "$CACHE" $((wanted + ${2:-0})) "building Kubernetes $1 and its companions"
+        need_memory 3000 "building Kubernetes $1"
+    fi
+}
+
+# bundle_named NAME: a Kubernetes version's, or `workload`.
+bundle_named() {
+    if [ "$1" = workload ]; then bundle_workload; else bundle_kubernetes "$1"; fi
+}
+
+# has_bundle NAME: whether it is there, made of today's parts.
+has_bundle() { present bundle_named "$1" && [ "$(readlink "$BUNDLES/$1")" = "../parts/$PART" ]; }
+
+# make_bundle NAME: under the build lock.
 make_bundle() {
     sweep
-    if [ "$1" = workload ]; then bundle_workload; else bundle_kubernetes "$1"; fi
+    bundle_named "$1"
+    publish "$1"
 }
 
 command_bundle() {
     need_machine
     if [ "$1" != workload ]; then
         case " $KUBERNETES_KNOWN " in *" $1 "*) ;; *) die "$1 is not one that the lab builds: $KUBERNETES_KNOWN" ;; esac
-        build_room "$1"
+        need_build_room "$1"
     fi
-    with_lock build make_bundle "$1"
+    has_bundle "$1" || with_lock build make_bundle "$1"
     printf '%s\n' "$BUNDLES/$1"
 }
 
@@ -146,6 +165,10 @@ command_up() {
     parse_hosts "$HOSTS"
     version=$(cluster_version)
     need_machine
+    # All of it is said now, not after a quarter of an hour.
+    need_engine
+    hosts_room $((CONTROLS + WORKERS))
+    need_build_room "$version" "$(hosts_need $((CONTROLS + WORKERS)))"
     say "building the tool"
     (cd "$CHECKOUT" && cargo build --release --quiet)
     command_bundle "$version" >/dev/null
@@ -207,6 +230,18 @@ command_reboot() {
     await_host "$1"
 }
 
+# command_kill HOST: as when its power is cut.
+command_kill() {
+    need_engine
+    dk kill "$(container "$1")" >/dev/null
+}
+
+command_start() {
+    need_engine
+    dk start "$(container "$1")" >/dev/null
+    await_host "$1"
+}
+
 command_host_rm() {
     need_engine
     with_lock "lab-$LAB_NAME" remove_host "$1"
@@ -215,18 +250,18 @@ command_host_rm() {
 command_snapshot() {
     need_machine
     need_engine
-    with_lock build take_snapshot "$1" "$2"
+    with_lock snapshots take_snapshot "$1" "$2"
 }
 
 command_has_snapshot() {
     need_machine
     need_engine
-    with_lock build has_snapshot "$1"
+    with_lock snapshots has_snapshot "$1"
 }
 
 command_snapshot_rm() {
     need_engine
-    with_lock build remove_snapshot "$1"
+    with_lock snapshots remove_snapshots "$1"
 }
 
 # anything_left: whether the engine keeps anything of any lab; it runs only for that.

@@ -32,7 +32,7 @@ start_engine() {
     local shim
     if engine_up; then return; fi
     if engine_process >/dev/null; then await_engine; return; fi
-    with_lock build need_shim
+    present need_shim || with_lock build need_shim
     # The engine keeps the path for as long as it runs; the part may be rebuilt meanwhile.
     shim=$RUN/runc-shim
     mkdir -p "$RUN" "$ENGINE_DATA" "$LOGS"

@@ -45,7 +45,7 @@ swept_host() {
 
 # need_host_image: the host's root as an image of the engine; sets HOST_IMAGE.
 need_host_image() {
-    with_lock build swept_host
+    present need_host || with_lock build swept_host
     HOST_IMAGE=$HOST_REPOSITORY:${PART#host/}
     if dk image inspect "$HOST_IMAGE" >/dev/null 2>&1; then return; fi
     say "loading the host image"
@@ -134,7 +134,11 @@ make_hosts() {
         fresh=yes
     fi
     need_key
-    if [ "$fresh" = yes ]; then for name in "${existing[@]}"; do remove_host "$name"; done; fi
+    if [ "$fresh" = yes ]; then
+        for name in "${existing[@]}"; do remove_host "$name"; done
+        # They belong to a cluster that is no more.
+        rm -rf --one-file-system "$TARGET/cluster.state" "$TARGET/kubeconfig"
+    fi
     need_network
     for name in "${names[@]}"; do
         if has_host "$name"; then
@@ -147,12 +151,19 @@ make_hosts() {
     for name in "${names[@]}"; do await_host "$name"; done
 }
 
+# hosts_need COUNT: the MiB of disk that the hosts take that are still to be made.
+hosts_need() {
+    local have
+    have=$(host_names | wc -l)
+    echo $(($1 > have ? 3000 * ($1 - have) + 1000 : 0))
+}
+
 # hosts_room COUNT: room for the hosts that are still to be made.
 hosts_room() {
     local have
     have=$(host_names | wc -l)
     if [ "$1" -gt "$have" ]; then
-        need_room "$ENGINE_DATA" $((3000 * ($1 - have) + 1000)) "making $(($1 - have)) hosts"
+        need_room "$ENGINE_DATA" "$(hosts_need "$1")" "making $(($1 - have)) hosts"
         need_memory $((2000 * ($1 - have) + 500)) "making $(($1 - have)) hosts"
     fi
 }
@@ -182,7 +193,7 @@ take_snapshot() {
         mkdir "$new/$folder"
         copy_disk "$(volume_path "$(volume "$name" "$folder")")" "$new/$folder" "$folder" "$busy"
     done
-    need_host
+    present need_host || with_lock build swept_host
     echo "$PART" >"$new/host"
     mv -T "$new" "$SNAPSHOTS/$tag"
     dk start "$(container "$name")" >/dev/null
@@ -192,11 +203,19 @@ take_snapshot() {
 # has_snapshot TAG: whether it is whole, and was made on today's host image.
 has_snapshot() {
     [ -d "$SNAPSHOTS/$1" ] && dk image inspect "$SNAPSHOT_REPOSITORY:$1" >/dev/null 2>&1 || return 1
-    need_host
+    present need_host || return 1
     [ "$(cat "$SNAPSHOTS/$1/host")" = "$PART" ]
 }
 
-remove_snapshot() {
-    rm -rf --one-file-system "${SNAPSHOTS:?}/$1"
-    dk image rm "$SNAPSHOT_REPOSITORY:$1" >/dev/null 2>&1 || true
+# remove_snapshots PATTERN: every snapshot whose tag it matches, as the shell matches names.
+remove_snapshots() {
+    local path tag
+    for path in "$SNAPSHOTS"/*; do
+        tag=${path##*/}
+        # The pattern is meant as one.
+        # shellcheck disable=SC2053
+        if [[ $tag != $1 ]] || [ ! -d "$path" ]; then continue; fi
+        rm -rf --one-file-system "${SNAPSHOTS:?}/$tag"
+        dk image rm "$SNAPSHOT_REPOSITORY:$tag" >/dev/null 2>&1 || true
+    done
 }

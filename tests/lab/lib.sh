@@ -13,9 +13,6 @@ die() {
     exit 1
 }
 
-# with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
-# process, however it ends. Background processes must close LOCK_FD, or they would keep it.
-
 # closure NAME: the text of the function NAME and of all functions of ours that stand in it as words.
 closure() {
     local todo=("$1") seen=" say die " name word text all
@@ -33,9 +30,13 @@ closure() {
     done
 }
 
-# recipe BUILDER ARG...: the key of a part: a hash of the text that builds it, and of its arguments.
+# The texts of builders, and the parts of calls, that were found out already: it takes some hundred processes.
+declare -A CLOSURES=() FOUND=()
+
+# recipe BUILDER ARG...: sets RECIPE, the key of a part: a hash of the text that builds it, and of its arguments.
 recipe() {
-    { closure "$1"; printf '%s\0' "${@:2}"; } | sha256sum | cut -c1-16
+    if [ -z "${CLOSURES[$1]:-}" ]; then CLOSURES[$1]=$(closure "$1"); fi
+    RECIPE=$({ printf '%s\n' "${CLOSURES[$1]}"; printf '%s\0' "${@:2}"; } | sha256sum | cut -c1-16)
 }
 
 # source_key FOLDER: a hash of the files in a folder of sources, for use as an argument of a recipe.
@@ -48,11 +49,17 @@ source_key() {
 # so one that is there is whole; those of older recipes are removed
 # (of bundles once the new one is published).
 part() {
-    local name=$1 builder=$2 key work started status teller
+    local call="$*" name=$1 builder=$2 work started status teller
+    PART=${FOUND[$call]:-}
+    if [ -n "$PART" ]; then return; fi
     shift 2
-    key=$(recipe "$builder" "$@")
-    PART=$name/$key
-    if [ -d "$PARTS/$PART" ]; then return; fi
+    recipe "$builder" "$@"
+    PART=$name/$RECIPE
+    if [ -d "$PARTS/$PART" ]; then
+        FOUND[$call]=$PART
+        return
+    fi
+    if [ "${BUILD:-yes}" = no ]; then exit 3; fi
     mkdir -p "$CACHE/tmp" "$LOGS" "$PARTS/$name"
     work=$(mktemp -d "$CACHE/tmp/$name.XXXXXX")
     chmod 755 "$work"
@@ -95,8 +102,19 @@ tell_time() {
 # prune_part: removes the folders of older recipes of the part in PART.
 prune_part() { find "$PARTS/${PART%/*}" -mindepth 1 -maxdepth 1 ! -name "${PART#*/}" -exec rm -rf {} +; }
 
+# present NEED ARG...: sets PART as NEED does if all that it needs is there. Takes no lock, so that a long build
+# of something else holds nobody up who builds nothing.
+present() {
+    local found
+    found=$(BUILD=no; "$@"; printf '%s\n' "$PART") || return 1
+    PART=$found
+}
+
 # have_part NAME BUILDER ARG...: whether the part is there.
-have_part() { [ -d "$PARTS/$1/$(recipe "${@:2}")" ]; }
+have_part() {
+    recipe "${@:2}"
+    [ -d "$PARTS/$1/$RECIPE" ]
+}
 
 # unmount_below FOLDER: what a killed program left mounted in it, innermost first.
 unmount_below() {

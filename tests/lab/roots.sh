@@ -151,7 +151,14 @@ build_haproxy() {
     chroot "$root" /usr/local/sbin/haproxy -v
 }
 
-need_debian() { part debian build_debian "$DEBIAN" "$HOST_PACKAGES" "$(debian_sources)" "$(apt_settings)"; }
+need_debian() {
+    # Asking apt takes longer than all the rest of a call that builds nothing.
+    if [ -z "${APT_SOURCES+known}" ]; then
+        APT_SOURCES=$(debian_sources)
+        APT_SETTINGS=$(apt_settings)
+    fi
+    part debian build_debian "$DEBIAN" "$HOST_PACKAGES" "$APT_SOURCES" "$APT_SETTINGS"
+}
 need_host() {
     local debian
     need_debian; debian=$PART

@@ -20,10 +20,12 @@ image_questions() {
     esac
 }
 
-# judge NAME TAG VERSION ANSWER: the version of the index, the image's tag and the program agree.
+# judge NAME VERSION ANSWER: the program says the version that the index gives it. `3.6.14-0` is the first image
+# of 3.6.14.
 judge() {
-    local name=$1 tag=${2#v} version=${3#v} answer=$4
-    if [[ $tag != "$version" && $tag != "$version"-[0-9] ]] || ! grep -qE "(^|[^0-9.])${version//./\\.}([^0-9.]|\$)" <<<"$answer"; then
+    local name=$1 version=${2#v} answer=$3
+    version=${version%-[0-9]}
+    if ! grep -qE "(^|[^0-9.])${version//./\\.}([^0-9.]|\$)" <<<"$answer"; then
         printf 'WRONG %s: the index says %s, the program: %s\n' "$name" "$version" "$answer"
         return 1
     fi
@@ -38,10 +40,14 @@ verify_image() {
     for layer in $(grep -o '"Layers":\[[^]]*' "$root.archive/manifest.json" | cut -d'[' -f2 | tr -d '"' | tr ',' ' '); do
         tar -C "$root" -xf "$root.archive/$layer"
     done
+    if [ "${name##*:}" != "$version" ]; then
+        printf 'WRONG %s: the index says version %s\n' "$name" "$version"
+        wrong=1
+    fi
     while read -r command; do
         # The words of the command are split on purpose.
         # shellcheck disable=SC2086
-        judge "$name" "${name##*:}" "$version" "$(chroot "$root" $command </dev/null 2>&1 || true)" || wrong=1
+        judge "$name" "$version" "$(chroot "$root" $command </dev/null 2>&1 || true)" || wrong=1
     done < <(image_questions "$name")
     rm -rf "$root" "$root.archive"
     return "$wrong"
@@ -50,13 +56,13 @@ verify_image() {
 verify_file() {
     local name=$1 version=$2 file=$3 work=$4 plugin wrong=0
     case $name in
-    kubelet) judge "$name" "$version" "$version" "$("$file" --version)" ;;
-    kubectl) judge "$name" "$version" "$version" "$("$file" version --client 2>&1)" ;;
+    kubelet) judge "$name" "$version" "$("$file" --version)" ;;
+    kubectl) judge "$name" "$version" "$("$file" version --client 2>&1)" ;;
     cni-plugins)
         mkdir "$work"
         tar -C "$work" -xzf "$file"
         for plugin in "$work"/*; do
-            judge "${plugin##*/}" "$version" "$version" "$(env -u CNI_COMMAND "$plugin" </dev/null 2>&1 || true)" || wrong=1
+            judge "${plugin##*/}" "$version" "$(env -u CNI_COMMAND "$plugin" </dev/null 2>&1 || true)" || wrong=1
         done
         rm -rf "$work"
         return "$wrong"

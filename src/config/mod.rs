@@ -1,0 +1,204 @@
+//! `cluster.yml` as it is written: typed, strict, every value with its place. Defaults and rules are [`crate::cluster`]'s.
+
+mod check;
+mod document;
+mod findings;
+mod json;
+mod keys;
+mod position;
+mod read;
+mod reference;
+mod schema;
+mod source;
+mod suggest;
+mod tree;
+
+use serde_json::{Map, Value};
+
+pub use findings::{Finding, Findings};
+pub use position::{At, Field, Position};
+pub use reference::reference;
+pub use source::Source;
+
+pub(crate) use read::shown;
+pub(crate) use suggest::nearest;
+
+/// What `cluster.yml` says.
+#[derive(Debug, Clone)]
+pub struct Config {
+    source: Source,
+    /// `cluster_name`.
+    pub cluster_name: Field<String>,
+    /// `kubernetes_version`.
+    pub kubernetes_version: Field<String>,
+    /// `nodes`.
+    pub nodes: Field<Vec<NodeEntry>>,
+    /// `ssh_key_path` of the cluster.
+    pub ssh_key_path: Field<String>,
+    /// `ssh_agent_auth` of the cluster.
+    pub ssh_agent_auth: Field<bool>,
+    /// `ignore_docker_version`.
+    pub ignore_docker_version: Field<bool>,
+    /// `pod_security`.
+    pub pod_security: Field<String>,
+    /// `authentication.sans`.
+    pub sans: Field<Vec<At<String>>>,
+    /// `network`.
+    pub network: Network,
+    /// `services`.
+    pub services: Services,
+}
+
+/// An entry of `nodes`.
+#[derive(Debug, Clone)]
+pub struct NodeEntry {
+    /// Where it begins.
+    pub at: Position,
+    /// `address`.
+    pub address: Field<String>,
+    /// `port`.
+    pub port: Field<String>,
+    /// `internal_address`.
+    pub internal_address: Field<String>,
+    /// `role`.
+    pub role: Field<Vec<At<String>>>,
+    /// `user`.
+    pub user: Field<String>,
+    /// `hostname_override`.
+    pub hostname_override: Field<String>,
+    /// `ssh_key_path`.
+    pub ssh_key_path: Field<String>,
+    /// `ssh_agent_auth`.
+    pub ssh_agent_auth: Field<bool>,
+    /// `labels`.
+    pub labels: Field<Vec<(At<String>, At<String>)>>,
+    /// `taints`.
+    pub taints: Field<Vec<TaintEntry>>,
+}
+
+/// An entry of a node's `taints`.
+#[derive(Debug, Clone)]
+pub struct TaintEntry {
+    /// Where it begins.
+    pub at: Position,
+    /// `key`.
+    pub key: Field<String>,
+    /// `value`.
+    pub value: Field<String>,
+    /// `effect`.
+    pub effect: Field<String>,
+}
+
+/// `network`.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The key `network`, or the beginning of a file that has none.
+    pub at: Position,
+    /// `plugin`.
+    pub plugin: Field<String>,
+    /// `mtu`.
+    pub mtu: Field<i64>,
+    /// `options.flannel_iface`.
+    pub flannel_interface: Field<String>,
+    /// `options.flannel_backend_type`.
+    pub flannel_backend_type: Field<String>,
+    /// `options.flannel_backend_port`.
+    pub flannel_backend_port: Field<String>,
+    /// `options.flannel_backend_vni`.
+    pub flannel_backend_vni: Field<String>,
+}
+
+/// `services`.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// `etcd`.
+    pub etcd: Etcd,
+    /// `kube-api`.
+    pub kube_api: KubeApi,
+    /// `kube-controller`.
+    pub kube_controller: KubeController,
+    /// `kubelet`.
+    pub kubelet: Kubelet,
+    /// `kubeproxy.config`.
+    pub kube_proxy: FreeMap,
+}
+
+/// `services.etcd`.
+#[derive(Debug, Clone)]
+pub struct Etcd {
+    /// `uid`.
+    pub uid: Field<i64>,
+    /// `gid`.
+    pub gid: Field<i64>,
+}
+
+/// `services.kube-api`.
+#[derive(Debug, Clone)]
+pub struct KubeApi {
+    /// `service_cluster_ip_range`.
+    pub service_cluster_ip_range: Field<String>,
+    /// `service_node_port_range`.
+    pub service_node_port_range: Field<String>,
+}
+
+/// `services.kube-controller`.
+#[derive(Debug, Clone)]
+pub struct KubeController {
+    /// `cluster_cidr`.
+    pub cluster_cidr: Field<String>,
+    /// `service_cluster_ip_range`.
+    pub service_cluster_ip_range: Field<String>,
+}
+
+/// `services.kubelet`.
+#[derive(Debug, Clone)]
+pub struct Kubelet {
+    /// `cluster_domain`.
+    pub cluster_domain: Field<String>,
+    /// `cluster_dns_server`.
+    pub cluster_dns_server: Field<String>,
+    /// `fail_swap_on`.
+    pub fail_swap_on: Field<bool>,
+    /// `config`.
+    pub config: FreeMap,
+}
+
+/// A map that another program reads.
+#[derive(Debug, Clone, Default)]
+pub struct FreeMap {
+    /// Its keys with their places.
+    pub keys: Vec<At<String>>,
+    /// The whole of it.
+    pub value: Map<String, Value>,
+}
+
+impl Config {
+    /// The text, for findings of later checks.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+/// Reads a file that has no findings. `origin` is the name that findings show, usually the path.
+pub fn parse(bytes: &[u8], origin: &str) -> Result<Config, Findings> {
+    match read(bytes, origin) {
+        (Some(config), findings) => findings.or(config),
+        (None, findings) => Err(findings),
+    }
+}
+
+/// Reads as much as can be read, so that later checks can add their findings to these.
+///
+/// Without a configuration there is at least one finding. With one, each value that is wrong is [`Field::Bad`].
+pub fn read(bytes: &[u8], origin: &str) -> (Option<Config>, Findings) {
+    let source = Source::new(origin, &document::shown_text(bytes));
+    let document = document::read(bytes);
+    let mut findings = document.findings;
+    let Some(root) = document.root else { return (None, Findings::new(source, findings)) };
+    findings.extend(check::check(&root));
+    let config = read::config(&root, source.clone(), &mut findings);
+    (root.mapping().is_some().then_some(config), Findings::new(source, findings))
+}
+
+#[cfg(test)]
+mod tests;

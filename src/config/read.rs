@@ -1,0 +1,179 @@
+//! The honoured keys of a tree, typed.
+
+use std::sync::Arc;
+
+use super::findings::Finding;
+use super::tree::{Entry, Node};
+use super::{
+    At, Config, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Network, NodeEntry, Position, Services, Source,
+    TaintEntry,
+};
+use super::{document::quoted, json};
+
+/// Takes every honoured key out of the tree. Values of a wrong type are among the findings already; they become `Bad`.
+pub(super) fn config(root: &Node, source: Source, findings: &mut Vec<Finding>) -> Config {
+    let top = Map::of(root, root.at);
+    let (network, services) = (top.section("network"), top.section("services"));
+    Config {
+        source,
+        cluster_name: top.text("cluster_name"),
+        kubernetes_version: top.text("kubernetes_version"),
+        nodes: top.sections("nodes", node),
+        ssh_key_path: top.text("ssh_key_path"),
+        ssh_agent_auth: top.flag("ssh_agent_auth"),
+        ignore_docker_version: top.flag("ignore_docker_version"),
+        pod_security: top.text("pod_security"),
+        sans: top.section("authentication").texts("sans"),
+        network: self::network(&network),
+        services: self::services(&services, findings),
+    }
+}
+
+fn network(map: &Map<'_>) -> Network {
+    let options = map.section("options");
+    Network {
+        at: map.at,
+        plugin: map.text("plugin"),
+        mtu: map.integer("mtu"),
+        flannel_interface: options.text("flannel_iface"),
+        flannel_backend_type: options.text("flannel_backend_type"),
+        flannel_backend_port: options.text("flannel_backend_port"),
+        flannel_backend_vni: options.text("flannel_backend_vni"),
+    }
+}
+
+fn services(map: &Map<'_>, findings: &mut Vec<Finding>) -> Services {
+    let (etcd, api) = (map.section("etcd"), map.section("kube-api"));
+    let (controller, kubelet) = (map.section("kube-controller"), map.section("kubelet"));
+    Services {
+        etcd: Etcd { uid: etcd.integer("uid"), gid: etcd.integer("gid") },
+        kube_api: KubeApi {
+            service_cluster_ip_range: api.text("service_cluster_ip_range"),
+            service_node_port_range: api.text("service_node_port_range"),
+        },
+        kube_controller: KubeController {
+            cluster_cidr: controller.text("cluster_cidr"),
+            service_cluster_ip_range: controller.text("service_cluster_ip_range"),
+        },
+        kubelet: Kubelet {
+            cluster_domain: kubelet.text("cluster_domain"),
+            cluster_dns_server: kubelet.text("cluster_dns_server"),
+            fail_swap_on: kubelet.flag("fail_swap_on"),
+            config: kubelet.free_map("config", findings),
+        },
+        kube_proxy: map.section("kubeproxy").free_map("config", findings),
+    }
+}
+
+fn node(map: &Map<'_>) -> NodeEntry {
+    NodeEntry {
+        at: map.at,
+        address: map.text("address"),
+        port: map.text("port"),
+        internal_address: map.text("internal_address"),
+        role: map.texts("role"),
+        user: map.text("user"),
+        hostname_override: map.text("hostname_override"),
+        ssh_key_path: map.text("ssh_key_path"),
+        ssh_agent_auth: map.flag("ssh_agent_auth"),
+        labels: map.text_map("labels"),
+        taints: map.sections("taints", taint),
+    }
+}
+
+fn taint(map: &Map<'_>) -> TaintEntry {
+    TaintEntry { at: map.at, key: map.text("key"), value: map.text("value"), effect: map.text("effect") }
+}
+
+/// A map being read.
+struct Map<'a> {
+    /// None if something else stands there, which is among the findings already.
+    entries: Option<&'a [Entry]>,
+    at: Position,
+}
+
+impl<'a> Map<'a> {
+    /// An empty text counts as nothing, as it does for values.
+    fn of(node: &'a Node, at: Position) -> Self {
+        let nothing = node.text() == Some("");
+        Self { entries: node.mapping().or(nothing.then_some(&[])), at }
+    }
+
+    fn entry(&self, name: &str) -> Option<&'a Entry> {
+        self.entries?.iter().find(|entry| entry.key.value == name && !entry.value.is_null())
+    }
+
+    fn field<T>(&self, name: &str, read: impl Fn(&'a Node) -> Option<T>) -> Field<T> {
+        let Some(entry) = self.entry(name) else {
+            return if self.entries.is_some() { Field::Missing } else { Field::Bad };
+        };
+        if entry.value.text() == Some("") {
+            return Field::Missing;
+        }
+        match read(&entry.value) {
+            Some(value) => Field::Written(At { value, at: place(entry) }),
+            None => Field::Bad,
+        }
+    }
+
+    fn text(&self, name: &str) -> Field<String> {
+        self.field(name, |node| node.text().map(str::to_owned))
+    }
+
+    fn flag(&self, name: &str) -> Field<bool> {
+        self.field(name, Node::flag)
+    }
+
+    fn integer(&self, name: &str) -> Field<i64> {
+        self.field(name, Node::integer)
+    }
+
+    fn texts(&self, name: &str) -> Field<Vec<At<String>>> {
+        self.field(name, |node| {
+            let text = |item: &Arc<Node>| item.text().map(|text| At { value: text.to_owned(), at: item.at });
+            node.sequence()?.iter().map(text).collect()
+        })
+    }
+
+    fn text_map(&self, name: &str) -> Field<Vec<(At<String>, At<String>)>> {
+        self.field(name, |node| {
+            let text = |entry: &Entry| match entry.value.text() {
+                Some(text) => Some((entry.key.clone(), At { value: text.to_owned(), at: entry.value.at })),
+                None => {
+                    entry.value.is_null().then(|| (entry.key.clone(), At { value: String::new(), at: entry.key.at }))
+                }
+            };
+            node.mapping()?.iter().map(text).collect()
+        })
+    }
+
+    fn sections<T>(&self, name: &str, read: fn(&Map<'_>) -> T) -> Field<Vec<T>> {
+        self.field(name, |node| {
+            let item = |item: &Arc<Node>| item.mapping().map(|_| read(&Map::of(item, item.at)));
+            node.sequence()?.iter().map(item).collect()
+        })
+    }
+
+    fn section(&self, name: &str) -> Map<'a> {
+        match self.entry(name) {
+            Some(entry) => Map::of(&entry.value, entry.key.at),
+            None => Map { entries: self.entries.map(|_| &[][..]), at: Position::START },
+        }
+    }
+
+    fn free_map(&self, name: &str, findings: &mut Vec<Finding>) -> FreeMap {
+        let Some(entries) = self.entry(name).and_then(|entry| entry.value.mapping()) else { return FreeMap::default() };
+        let keys = entries.iter().map(|entry| entry.key.clone()).collect();
+        FreeMap { keys, value: json::object(entries, findings) }
+    }
+}
+
+/// A finding about a scalar points at it; one about a list or map at its key, because it begins in another line.
+fn place(entry: &Entry) -> Position {
+    if entry.value.text().is_some() { entry.value.at } else { entry.key.at }
+}
+
+/// A value of the file for a message.
+pub(crate) fn shown(value: &At<String>) -> String {
+    quoted(&value.value)
+}

@@ -1,0 +1,162 @@
+//! The text of the file, kept for excerpts.
+
+use std::sync::Arc;
+
+use super::Position;
+
+/// The text of a file and what the operator calls it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    origin: Arc<str>,
+    text: Arc<str>,
+}
+
+/// A line, cut to what fits a terminal and freed of what a terminal would obey.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Excerpt {
+    /// The characters that are shown.
+    pub text: String,
+    /// How many of them stand before what is meant.
+    pub before: usize,
+    /// How many of them are meant, at least 1.
+    pub width: usize,
+}
+
+/// Characters of a line that are shown.
+const SHOWN: usize = 120;
+/// Keys whose values are never shown. `key` is not among them: taints have one, and PEM is known by its first line.
+const SECRET: &[&str] = &[
+    "ssh_key",
+    "ssh_cert",
+    "password",
+    "secret_key",
+    "access_key",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "token",
+    "apic_user_key",
+    "kafka_client_key",
+    "weave_password",
+    "aadClientSecret",
+    "aadClientCertPassword",
+    "cloud_config",
+    "customCloudProvider",
+    "secret",
+];
+const HIDDEN: &str = "[hidden]";
+
+impl Source {
+    /// Keeps a text; `origin` is the name that findings show, usually the path.
+    pub fn new(origin: &str, text: &str) -> Self {
+        Self { origin: origin.into(), text: text.into() }
+    }
+
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The line of a position; none if nothing is meant, or the file has no such line, or it is empty.
+    pub(super) fn excerpt(&self, at: Position) -> Option<Excerpt> {
+        if at.width == 0 {
+            return None;
+        }
+        let line = self.text.lines().nth(at.line.checked_sub(1)?)?;
+        let line = self.without_secrets(line, at.line);
+        let characters: Vec<char> = line.chars().map(printable).collect();
+        if characters.is_empty() {
+            return None;
+        }
+        let column = (at.column - 1).min(characters.len());
+        let from = column.saturating_sub(SHOWN / 2).min(characters.len().saturating_sub(SHOWN));
+        let shown = &characters[from..characters.len().min(from + SHOWN)];
+        let width = at.width.min(shown.len().saturating_sub(column - from)).max(1);
+        Some(Excerpt { text: shown.iter().collect(), before: column - from, width })
+    }
+
+    /// Cuts a line before the value of a key that holds a secret; hides it whole if it goes on with such a value.
+    fn without_secrets(&self, line: &str, number: usize) -> String {
+        if let Some(cut) = secret_value(line) {
+            return format!("{} {HIDDEN}", &line[..cut]);
+        }
+        if let Some(cut) = line.find("-----BEGIN") {
+            return format!("{}{HIDDEN}", &line[..cut]);
+        }
+        if !names_a_key(line) && self.goes_on_with_a_secret(number) {
+            return HIDDEN.to_owned();
+        }
+        line.to_owned()
+    }
+
+    fn goes_on_with_a_secret(&self, number: usize) -> bool {
+        let before: Vec<&str> = self.text.lines().take(number - 1).collect();
+        let Some(index) = before.iter().rposition(|line| names_a_key(line)) else { return false };
+        let pem = before[index..].iter().any(|line| line.contains("-----BEGIN"));
+        pem || secret_value(before[index]).is_some()
+    }
+}
+
+/// Whether a line begins with `key:`.
+fn names_a_key(line: &str) -> bool {
+    let line = line.trim_start_matches([' ', '-', '{', '?']);
+    let word = |character: char| character.is_alphanumeric() || "_-.\"'/".contains(character);
+    let rest = line.trim_start_matches(word);
+    rest.len() < line.len() && rest.trim_start().starts_with(':')
+}
+
+/// Where the value of the first secret key in a line begins.
+fn secret_value(line: &str) -> Option<usize> {
+    let ends = |name: &str| {
+        line.match_indices(name).find_map(|(start, _)| {
+            let before = line[..start].chars().next_back();
+            let inside = before.is_some_and(|character| character.is_alphanumeric() || character == '_');
+            let rest = line[start + name.len()..].trim_start_matches(['"', '\'']).trim_start();
+            (!inside && rest.starts_with(':')).then(|| line.len() - rest.len() + 1)
+        })
+    };
+    SECRET.iter().filter_map(|name| ends(name)).min()
+}
+
+/// A terminal must not obey what stands in a file.
+pub(super) fn printable(character: char) -> char {
+    match character {
+        '\t' => ' ',
+        _ if character.is_control() => '\u{fffd}',
+        // Marks that reorder or hide text.
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => '\u{fffd}',
+        _ => character,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, line: usize, column: usize) -> String {
+        let excerpt = Source::new("f", text).excerpt(Position { line, column, width: 1 });
+        excerpt.map(|excerpt| excerpt.text).unwrap_or_default()
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        assert_eq!(shown("  password: hunter2", 1, 3), "  password: [hidden]");
+        assert_eq!(shown("- {user: a, \"password\" : hunter2, x: 1}", 1, 3), "- {user: a, \"password\" : [hidden]");
+        assert_eq!(shown("ssh_key: |\nabcdef", 2, 1), "[hidden]");
+        assert_eq!(shown("key: |\n  -----BEGIN X\n  abc", 3, 1), "[hidden]");
+        assert_eq!(shown("ssh_key_path: ~/.ssh/id_rsa", 1, 1), "ssh_key_path: ~/.ssh/id_rsa");
+        assert_eq!(shown("- {key: a, value: b}", 1, 1), "- {key: a, value: b}");
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing() {
+        assert_eq!(shown("a: \u{1b}[2Jb", 1, 1), "a: \u{fffd}[2Jb");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_what_is_meant() {
+        let text = format!("{}x{}", "a".repeat(1000), "b".repeat(1000));
+        let excerpt = Source::new("f", &text).excerpt(Position { line: 1, column: 1001, width: 5000 }).unwrap();
+        assert_eq!(excerpt.text.chars().nth(excerpt.before), Some('x'));
+        assert!(excerpt.before + excerpt.width <= SHOWN);
+    }
+}

@@ -1,0 +1,224 @@
+//! The door: the only code that changes a host.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::stream::{BoxStream, StreamExt as _, iter};
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::connection::Connection;
+use super::container::{self, DIGEST_LABEL};
+use super::docker::Answer;
+use super::outgoing::Outgoing;
+use super::{Change, HostError, Ssh, Transfer, request, script};
+use crate::base::{Digest, Epoch};
+use crate::state::{ContainerSpec, ImageReference, ImageStore};
+
+/// Small changes: files, accounts, settings.
+const SHORT: Duration = Duration::from_secs(120);
+/// The script waits up to ten minutes for another run, and apt for another apt.
+const PACKAGES: Duration = Duration::from_secs(1800);
+/// A stream has this long, and as long as the slowest line that is worth waiting for needs.
+const STREAM: Duration = Duration::from_secs(300);
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
+
+fn stream_limit(transfer: &Transfer) -> Duration {
+    STREAM + Duration::from_secs(transfer.size / SLOWEST_BYTES_PER_SECOND)
+}
+
+/// How progress is told: bytes sent so far.
+type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// Makes one change.
+pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: Progress<'_>) -> Result<(), HostError> {
+    let door = Door { ssh, epoch };
+    match change {
+        Change::Send { path, payload, .. } => {
+            let head = door.head(change)?;
+            door.stream(&format!("sending {path}"), head, payload, progress).await
+        }
+        Change::LoadImage { store: ImageStore::Containerd, reference, payload, .. } => {
+            let head = door.head(change)?;
+            door.stream(&format!("loading {reference} into containerd"), head, payload, progress).await
+        }
+        Change::LoadImage { store: ImageStore::Docker, reference, id, payload } => {
+            door.load_into_docker(reference, id.as_ref(), payload, progress).await
+        }
+        Change::CreateContainer(spec) => door.create(spec).await,
+        Change::StartContainer(name) => door.start(name).await,
+        Change::StopContainer(name) => door.stop(name).await,
+        Change::RemoveContainer(name) => door.remove(name).await,
+        Change::InstallPackages(names) => {
+            let operation = format!("installing {}", names.join(", "));
+            door.script(&operation, door.head(change)?, PACKAGES).await
+        }
+        _ => door.script(&request::describe(change), door.head(change)?, SHORT).await,
+    }
+}
+
+struct Door<'a> {
+    ssh: &'a Ssh,
+    epoch: Epoch,
+}
+
+impl Door<'_> {
+    /// What the script reads before any stream: the epoch first.
+    fn head(&self, change: &Change) -> Result<Bytes, HostError> {
+        request::encode(self.epoch, change).map_err(|reason| self.refused(request::describe(change), reason))
+    }
+
+    fn refused(&self, operation: String, reason: String) -> HostError {
+        HostError::Refused { host: self.ssh.options.node.clone(), operation, reason }
+    }
+
+    async fn script(&self, operation: &str, head: Bytes, limit: Duration) -> Result<(), HostError> {
+        self.run(&self.ssh.main, operation, iter([Ok(head)]), limit).await
+    }
+
+    async fn run(
+        &self,
+        connection: &Connection,
+        operation: &str,
+        input: impl Stream<Item = Result<Bytes, HostError>>,
+        limit: Duration,
+    ) -> Result<(), HostError> {
+        let output = script::door(connection, &self.ssh.options, input, limit).await?;
+        if output.status == 0 { Ok(()) } else { Err(self.refused(operation.to_owned(), output.complaint())) }
+    }
+
+    /// Streams over the second connection, so that commands and the API never queue behind megabytes.
+    async fn stream(
+        &self,
+        operation: &str,
+        head: Bytes,
+        payload: &Transfer,
+        progress: Progress<'_>,
+    ) -> Result<(), HostError> {
+        let connection = self.ssh.bulk().await?;
+        let (outgoing, bytes) = Outgoing::open(&self.ssh.options.node, payload).await?;
+        let input = iter([Ok(head)]).chain(bytes);
+        outgoing.accompany(self.run(&connection, operation, input, stream_limit(payload)), progress).await
+    }
+
+    async fn load_into_docker(
+        &self,
+        reference: &ImageReference,
+        id: Option<&Digest>,
+        payload: &Transfer,
+        progress: Progress<'_>,
+    ) -> Result<(), HostError> {
+        let operation = format!("loading {reference} into Docker");
+        let before = self.image_id(reference, &operation).await?;
+        if before.is_some() && before.as_ref() == id {
+            return Ok(());
+        }
+        let connection = self.ssh.bulk().await?;
+        let (outgoing, bytes) = Outgoing::open(&self.ssh.options.node, payload).await?;
+        let bytes: BoxStream<'static, _> = bytes;
+        let upload = self.ssh.bulk_docker.upload(&connection, "/images/load?quiet=1", bytes, stream_limit(payload));
+        let answer = outgoing.accompany(upload, progress).await?;
+        if let Some(complaint) = load_complaint(&answer) {
+            return Err(self.refused(operation, complaint));
+        }
+        match (self.image_id(reference, &operation).await?, id) {
+            (None, _) => Err(self.refused(operation, format!("the archive does not hold {reference}"))),
+            (Some(seen), Some(wanted)) if seen != *wanted => {
+                Err(self.refused(operation, format!("the name now has id {seen} instead of {wanted}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn image_id(&self, reference: &ImageReference, operation: &str) -> Result<Option<Digest>, HostError> {
+        let name = self.plain(&reference.0, operation)?;
+        let answer = self.docker(Method::GET, &format!("/images/{name}/json"), None).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.json().as_ref().and_then(|image| image["Id"].as_str()).and_then(Digest::parse)),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(self.refused(operation.to_owned(), answer.message())),
+        }
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<(), HostError> {
+        let operation = format!("creating container {}", spec.name);
+        let name = self.plain(&spec.name, &operation)?;
+        // The name is what people read in `docker ps`; the bytes are what we vouch for.
+        match self.image_id(&spec.image.reference, &operation).await? {
+            Some(id) if id == spec.image.id => {}
+            Some(id) => {
+                let reason = format!("{} has id {id} instead of {}", spec.image.reference, spec.image.id);
+                return Err(self.refused(operation, reason));
+            }
+            None => return Err(self.refused(operation, format!("image {} is not there", spec.image.reference))),
+        }
+        let body = container::create_request(spec);
+        let answer = self.docker(Method::POST, &format!("/containers/create?name={name}"), Some(&body)).await?;
+        match answer.status {
+            StatusCode::CREATED => Ok(()),
+            StatusCode::CONFLICT if self.is_made_from(spec).await? => Ok(()),
+            _ => Err(self.refused(operation, answer.message())),
+        }
+    }
+
+    /// Whether a container of this name carries the digest of this spec.
+    async fn is_made_from(&self, spec: &ContainerSpec) -> Result<bool, HostError> {
+        let answer = self.docker(Method::GET, &format!("/containers/{}/json", spec.name), None).await?;
+        let label = answer.json().map(|container| container["Config"]["Labels"][DIGEST_LABEL].clone());
+        Ok(label == Some(Value::from(spec.digest().as_str())))
+    }
+
+    async fn start(&self, name: &str) -> Result<(), HostError> {
+        let operation = format!("starting container {name}");
+        let name = self.plain(name, &operation)?;
+        let answer = self.docker(Method::POST, &format!("/containers/{name}/start"), None).await?;
+        match answer.status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Ok(()),
+            _ => Err(self.refused(operation, answer.message())),
+        }
+    }
+
+    /// Docker waits as long as the container was given, then kills it, and only then answers.
+    async fn stop(&self, name: &str) -> Result<(), HostError> {
+        let operation = format!("stopping container {name}");
+        let name = self.plain(name, &operation)?;
+        let answer = self.docker(Method::POST, &format!("/containers/{name}/stop"), None).await?;
+        match answer.status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(self.refused(operation, answer.message())),
+        }
+    }
+
+    /// Without force: Docker itself refuses one that runs.
+    async fn remove(&self, name: &str) -> Result<(), HostError> {
+        let operation = format!("removing container {name}");
+        let name = self.plain(name, &operation)?;
+        let answer = self.docker(Method::DELETE, &format!("/containers/{name}?v=true"), None).await?;
+        match answer.status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(self.refused(operation, answer.message())),
+        }
+    }
+
+    async fn docker(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, HostError> {
+        self.ssh.docker.request(&self.ssh.main, method, path, body).await
+    }
+
+    fn plain<'a>(&self, text: &'a str, operation: &str) -> Result<&'a str, HostError> {
+        if container::is_plain(text) {
+            Ok(text)
+        } else {
+            Err(self.refused(operation.into(), format!("`{text}` is no name")))
+        }
+    }
+}
+
+/// The engine answers 200 and tells failures in the stream of its messages.
+fn load_complaint(answer: &Answer) -> Option<String> {
+    if answer.status != StatusCode::OK {
+        return Some(answer.message());
+    }
+    let messages = serde_json::Deserializer::from_slice(&answer.body).into_iter::<Value>();
+    messages.flatten().find_map(|message| message["error"].as_str().map(str::to_owned))
+}

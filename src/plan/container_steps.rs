@@ -1,0 +1,141 @@
+//! Steps that bring a host's containers.
+
+use crate::base::StepId;
+use crate::host::{Change, LogSource};
+use crate::state::{Component, ContainerSpec, ObservedContainer};
+
+use super::host_steps::{ALIVE, HostInput};
+use super::step::{Action, Plan, Step};
+
+/// What has to be done about a container.
+enum Need {
+    Run { reason: &'static str },
+    Start { reason: String },
+    Replace { differences: Vec<String> },
+    Refuse { reason: &'static str, differences: Vec<String> },
+}
+
+fn need(host: &HostInput<'_>, spec: &ContainerSpec) -> Option<Need> {
+    let Some(seen) = host.snapshot.containers.get(&spec.name) else { return Some(Need::Run { reason: "missing" }) };
+    let differences = container_differences(spec, seen);
+    if differences.is_empty() {
+        let reason = || format!("{} (exit code {})", seen.status, seen.exit_code.unwrap_or_default());
+        return (!seen.running).then(|| Need::Start { reason: reason() });
+    }
+    // What has no label of ours is somebody else's; what a first run has left never served anybody.
+    if seen.label.is_some() && !host.input.history.is_living() {
+        return Some(Need::Replace { differences });
+    }
+    let reason = if seen.running { ALIVE } else { "it is not the container that cluster.yml asks for" };
+    Some(Need::Refuse { reason, differences })
+}
+
+/// Runs, starts or replaces one container, or says why not.
+pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSpec, plan: &mut Plan) {
+    let Some(need) = need(host, spec) else { return };
+    let id = format!("container/{}", spec.name);
+    let title = format!("start container {}", spec.name);
+    let run = || Action::RunContainer(Box::new(spec.clone()));
+    let step = match need {
+        Need::Run { reason } => host.step(&id, title, reason.into(), run()),
+        Need::Start { reason } => host.step(&id, title, reason, Action::StartContainer(spec.name.clone())),
+        Need::Replace { differences } => {
+            plan.steps.push(remove(host, spec, differences));
+            host.step(&id, title, "replaces the removed one".into(), run())
+        }
+        Need::Refuse { reason, differences } => {
+            plan.refusals.push(host.refusal(format!("container {}", spec.name), reason, differences));
+            return;
+        }
+    };
+    let mut after = host.runtime();
+    after.extend([host.id("files"), host.id("kernel"), host.id(&format!("container/{}/remove", spec.name))]);
+    after.push(host.id(&format!("image/docker/{}", spec.image.reference)));
+    after.extend(prerequisites(host, component));
+    plan.steps.push(Step { after, log: Some(LogSource::Container(spec.name.clone())), ..step });
+}
+
+fn remove(host: &HostInput<'_>, spec: &ContainerSpec, differences: Vec<String>) -> Step {
+    let changes = vec![Change::StopContainer(spec.name.clone()), Change::RemoveContainer(spec.name.clone())];
+    let title = format!("remove container {}", spec.name);
+    let reason = "an interrupted first run made it from another cluster.yml".into();
+    let step = host.step(&format!("container/{}/remove", spec.name), title, reason, Action::Change(changes));
+    Step { details: differences, after: host.runtime(), ..step }
+}
+
+/// The order of a first start, found by measuring: who starts before what it needs waits out a retry of seconds.
+fn prerequisites(host: &HostInput<'_>, component: Component) -> Vec<StepId> {
+    match component {
+        Component::KubeApiserver => {
+            let members = host.input.cluster.etcd_members();
+            members.map(|member| StepId(format!("{}/container/etcd", member.name))).collect()
+        }
+        Component::KubeControllerManager | Component::KubeScheduler => vec![host.id("api")],
+        Component::KubeProxy => vec![host.id("registered")],
+        _ => Vec::new(),
+    }
+}
+
+fn container_differences(wanted: &ContainerSpec, seen: &ObservedContainer) -> Vec<String> {
+    let mut differences = seen.irregularities.clone();
+    let is = &seen.spec;
+    let mut compare = |field: &str, same: bool, was: String, wants: String| {
+        if !same {
+            differences.push(format!("{field}: {was} instead of {wants}"));
+        }
+    };
+    compare("image", is.image.id == wanted.image.id, is.image.id.short().into(), wanted.image.id.short().into());
+    compare("entrypoint", is.entrypoint == wanted.entrypoint, is.entrypoint.join(" "), wanted.entrypoint.join(" "));
+    compare("user", is.user == wanted.user, is.user.clone(), wanted.user.clone());
+    compare("mounts", is.mounts == wanted.mounts, format!("{:?}", is.mounts), format!("{:?}", wanted.mounts));
+    compare("privileged", is.privileged == wanted.privileged, is.privileged.to_string(), wanted.privileged.to_string());
+    compare(
+        "capabilities",
+        is.capabilities == wanted.capabilities,
+        is.capabilities.join(" "),
+        wanted.capabilities.join(" "),
+    );
+    compare(
+        "read-only root",
+        is.read_only_root == wanted.read_only_root,
+        is.read_only_root.to_string(),
+        wanted.read_only_root.to_string(),
+    );
+    compare("tmpfs", is.tmpfs == wanted.tmpfs, is.tmpfs.join(" "), wanted.tmpfs.join(" "));
+    compare(
+        "oom_score_adj",
+        is.oom_score_adj == wanted.oom_score_adj,
+        is.oom_score_adj.to_string(),
+        wanted.oom_score_adj.to_string(),
+    );
+    compare(
+        "cgroup parent",
+        is.cgroup_parent == wanted.cgroup_parent,
+        is.cgroup_parent.clone(),
+        wanted.cgroup_parent.clone(),
+    );
+    compare(
+        "stop time-out",
+        is.stop_timeout_seconds == wanted.stop_timeout_seconds,
+        is.stop_timeout_seconds.to_string(),
+        wanted.stop_timeout_seconds.to_string(),
+    );
+    differences.extend(argument_differences(wanted, &is.arguments));
+    differences
+}
+
+/// First-start arguments may follow the lasting ones and do not count.
+fn argument_differences(wanted: &ContainerSpec, seen: &[String]) -> Vec<String> {
+    let lasting: Vec<&String> = seen.iter().filter(|argument| !argument.starts_with("--initial-")).collect();
+    if lasting.iter().copied().eq(wanted.arguments.iter()) {
+        return Vec::new();
+    }
+    let added = lasting.iter().filter(|argument| !wanted.arguments.contains(argument));
+    let removed = wanted.arguments.iter().filter(|argument| !lasting.contains(argument));
+    let mut lines: Vec<String> = added.map(|argument| format!("argument not wanted: {argument}")).collect();
+    lines.extend(removed.map(|argument| format!("argument missing: {argument}")));
+    if lines.is_empty() {
+        lines.push("arguments in another order".into());
+    }
+    lines
+}

@@ -1,0 +1,177 @@
+//! Steps that bring a host's files, folders and links.
+
+use crate::desired::DesiredHost;
+use crate::host::Change;
+use crate::state::{Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry};
+
+use super::host_steps::{ALIVE, HostInput, mebibytes, missing_source};
+use super::step::{Action, Plan, Step};
+
+/// How an observed entry differs from a wanted file.
+enum Difference {
+    Missing,
+    Metadata(String),
+    Content(String),
+    Kind(&'static str),
+}
+
+impl Difference {
+    /// Whether other bytes are in its place: putting the right ones there changes what somebody may be reading.
+    fn is_of_content(&self) -> bool {
+        matches!(self, Self::Content(_) | Self::Kind(_))
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Missing => "missing".into(),
+            Self::Metadata(text) | Self::Content(text) => text.clone(),
+            Self::Kind(kind) => format!("a {kind} is in its place"),
+        }
+    }
+}
+
+fn file_difference(host: &HostInput<'_>, file: &FileSpec) -> Option<Difference> {
+    match host.snapshot.entries.get(&file.path) {
+        None => Some(Difference::Missing),
+        Some(ObservedEntry::Directory { .. }) => Some(Difference::Kind("directory")),
+        Some(ObservedEntry::Link { .. }) => Some(Difference::Kind("link")),
+        Some(ObservedEntry::Other) => Some(Difference::Kind("socket or device")),
+        Some(ObservedEntry::File { owner, mode, digest }) => {
+            let wanted = file.content.digest();
+            if *digest != wanted {
+                let text = format!("content differs ({} instead of {})", digest.short(), wanted.short());
+                return Some(Difference::Content(text));
+            }
+            let same = (*owner, *mode) == (file.owner, file.mode);
+            (!same).then(|| {
+                let (was, is) = ((owner.uid, owner.gid, *mode), (file.owner.uid, file.owner.gid, file.mode));
+                Difference::Metadata(format!(
+                    "owner and mode {}:{} {:04o} instead of {}:{} {:04o}",
+                    was.0, was.1, was.2, is.0, is.1, is.2
+                ))
+            })
+        }
+    }
+}
+
+/// What one step writes, and a line for each thing.
+#[derive(Default)]
+struct Writes {
+    directories: Vec<DirectorySpec>,
+    files: Vec<FileSpec>,
+    links: Vec<LinkSpec>,
+    details: Vec<String>,
+}
+
+/// One step writes all small files, directories and links: one request, one sync.
+pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
+    let mut writes = Writes::default();
+    directories(host, &mut writes);
+    files(host, &mut writes, plan);
+    links(host, &mut writes, plan);
+    let Writes { directories, files, links, details } = writes;
+    if details.is_empty() {
+        return;
+    }
+    let title = format!("write {}", count(details.len(), "file or folder", "files and folders"));
+    let reason = summary(&details);
+    let change = Change::Write { directories, files, links };
+    plan.steps.push(Step { details, ..host.step("files", title, reason, Action::Change(vec![change])) });
+}
+
+fn directories(host: &HostInput<'_>, writes: &mut Writes) {
+    for directory in &host.wanted.directories {
+        let wanted = ObservedEntry::Directory { owner: directory.owner, mode: directory.mode };
+        let seen = host.snapshot.entries.get(&directory.path);
+        if seen == Some(&wanted) {
+            continue;
+        }
+        let why = seen.map_or("missing", |_| "owner or mode differs");
+        writes.details.push(format!("{}/: {why}", directory.path));
+        writes.directories.push(directory.clone());
+    }
+}
+
+fn is_small(file: &&FileSpec) -> bool {
+    !matches!(file.content, Content::Payload { .. })
+}
+
+/// Certificates of authorities go first: by them a later run knows a host on which this step was cut off as ours.
+fn files(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
+    for file in host.wanted.files.iter().filter(is_small) {
+        let Some(difference) = file_difference(host, file) else { continue };
+        let line = format!("{}: {}", file.path, difference.describe());
+        if difference.is_of_content() && host.is_alive(file.component) {
+            plan.refusals.push(host.refusal(format!("file {}", file.path), ALIVE, vec![line]));
+        } else {
+            writes.details.push(line);
+            writes.files.push(file.clone());
+        }
+    }
+    writes.files.sort_by_key(|file| !file.path.ends_with(".crt"));
+}
+
+fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
+    for link in &host.wanted.links {
+        let wanted = ObservedEntry::Link { target: link.target.clone() };
+        let seen = host.snapshot.entries.get(&link.path);
+        if seen == Some(&wanted) {
+            continue;
+        }
+        if seen.is_some() && host.is_alive(link.component) {
+            let line = format!("{}: does not point to {}", link.path, link.target);
+            plan.refusals.push(host.refusal(format!("link {}", link.path), ALIVE, vec![line]));
+        } else {
+            let why = seen.map_or("missing", |_| "points elsewhere");
+            writes.details.push(format!("{} -> {}: {why}", link.path, link.target));
+            writes.links.push(link.clone());
+        }
+    }
+}
+
+/// Whether a file or link of kubelet differs from what a run would write: it must be started again with the new one.
+pub(super) fn rewrites(host: &HostInput<'_>, component: crate::state::Component) -> bool {
+    let DesiredHost { files, links, .. } = host.wanted;
+    let file = |file: &&FileSpec| file.component == component && file_difference(host, file).is_some();
+    let link = |link: &&LinkSpec| {
+        let wanted = ObservedEntry::Link { target: link.target.clone() };
+        link.component == component && host.snapshot.entries.get(&link.path) != Some(&wanted)
+    };
+    files.iter().any(|each| file(&each)) || links.iter().any(|each| link(&each))
+}
+
+fn summary(details: &[String]) -> String {
+    let missing = details.iter().filter(|line| line.ends_with("missing")).count();
+    match (missing, details.len() - missing) {
+        (missing, 0) => format!("{missing} missing"),
+        (0, different) => format!("{different} different"),
+        (missing, different) => format!("{missing} missing, {different} different"),
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Large files go one by one over the connection for big streams.
+pub(super) fn payloads(host: &HostInput<'_>, plan: &mut Plan) {
+    for file in &host.wanted.files {
+        let Content::Payload { digest, size } = &file.content else { continue };
+        let Some(difference) = file_difference(host, file) else { continue };
+        let line = format!("{}: {}", file.path, difference.describe());
+        if host.is_alive(file.component) && difference.is_of_content() {
+            plan.refusals.push(host.refusal(format!("file {}", file.path), ALIVE, vec![line]));
+            continue;
+        }
+        let Some(payload) = host.input.sources.files.get(digest) else {
+            plan.refusals.push(missing_source(host, &format!("file {}", file.path)));
+            continue;
+        };
+        let change =
+            Change::Send { path: file.path.clone(), owner: file.owner, mode: file.mode, payload: payload.clone() };
+        let title = format!("send {} ({})", file.path, mebibytes(*size));
+        let id = format!("file{}", file.path);
+        let step = host.step(&id, title, difference.describe(), Action::Change(vec![change]));
+        plan.steps.push(Step { after: vec![host.id("files")], ..step });
+    }
+}

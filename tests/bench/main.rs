@@ -1,0 +1,111 @@
+//! The figures of `make bench`: what takes how long on the lab, beside `kubeadm init` on the same host. Prints a
+//! table; no time is asserted, since that depends on the machine and on what else it does.
+
+#[expect(dead_code, reason = "the end-to-end scenarios use the rest of it")]
+#[path = "../e2e/harness/mod.rs"]
+mod harness;
+
+mod kubeadm;
+mod measured;
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use harness::tool::Tool;
+use harness::{Lab, NEW};
+use measured::{Measured, measure};
+
+/// How often the short commands are measured; the middle value counts.
+const REPEATS: usize = 5;
+
+fn main() -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("bench: built without optimisation, the figures mean nothing; use `make bench`");
+        return ExitCode::FAILURE;
+    }
+    let mut table = Table::default();
+    help(&mut table);
+    one_node(&mut table);
+    three_nodes(&mut table);
+    println!("\n{}", table.text());
+    ExitCode::SUCCESS
+}
+
+fn help(table: &mut Table) {
+    let times = (0..4 * REPEATS).map(|_| {
+        let started = Instant::now();
+        let output = Command::new(Tool::program()).arg("--help").output().expect("the tool starts");
+        assert!(output.status.success(), "{output:?}");
+        started.elapsed()
+    });
+    table.row("provision --help", &milliseconds(median(times.collect())), "10 ms");
+}
+
+/// Both start from the same copy of a prepared host: runtime installed, images and programs present.
+fn one_node(table: &mut Table) {
+    let kubeadm = {
+        let lab = Lab::prepared("1", NEW);
+        kubeadm::init(&lab)
+    };
+    let lab = Lab::prepared("1", NEW);
+    let up = measure(&mut lab.tool().start_up());
+    let registered = up.step("h1/registered");
+    let ratio = registered.as_secs_f64() / kubeadm.as_secs_f64();
+    table.row("kubeadm init, 1 node", &seconds(kubeadm), "");
+    table.row("up, 1 node: API healthy", &seconds(up.step("h1/api")), "");
+    table.row("up, 1 node: node registered", &seconds(registered), "");
+    table.row("  its ratio to kubeadm init", &format!("{ratio:.2}"), "0.60");
+    table.row("up, 1 node: Ready, network and DNS up", &seconds(up.took), "");
+    table.row("  peak memory", &mebibytes(up.peak_kibibytes), "50 MiB");
+}
+
+fn three_nodes(table: &mut Table) {
+    let lab = Lab::prepared("3", NEW);
+    let up = measure(&mut lab.tool().start_up());
+    let registered = ["h1", "h2", "h3"].map(|host| up.step(&format!("{host}/registered"))).into_iter().max();
+    table.row("up, 3 nodes: all registered", &seconds(registered.expect("three times")), "15 s");
+    table.row("up, 3 nodes: Ready, network and DNS up", &seconds(up.took), "25 s");
+    table.row("  peak memory", &mebibytes(up.peak_kibibytes), "50 MiB");
+    let mut nothing: Vec<Measured> = (0..REPEATS).map(|_| measure(&mut lab.tool().start_up())).collect();
+    nothing.sort_by_key(|run| run.took);
+    let middle = &nothing[REPEATS / 2];
+    table.row("up, 3 nodes, nothing to do", &seconds(middle.took), "1.0 s");
+    table.row("  round trips after the handshake: longest chain", &middle.round_trips("longest_chain"), "3");
+    table.row("  round trips of all hosts", &middle.round_trips("total"), "");
+    table.row("  peak memory", &mebibytes(middle.peak_kibibytes), "50 MiB");
+}
+
+/// Rows of three columns.
+#[derive(Default)]
+struct Table(Vec<[String; 3]>);
+
+impl Table {
+    fn row(&mut self, what: &str, measured: &str, target: &str) {
+        println!("{what}: {measured}");
+        self.0.push([what.to_owned(), measured.to_owned(), target.to_owned()]);
+    }
+
+    fn text(&self) -> String {
+        let row = |row: &[String; 3]| format!("| {:<50} | {:>10} | {:>10} |\n", row[0], row[1], row[2]);
+        let head = ["what", "measured", "at most"].map(str::to_owned);
+        let line = format!("|{}|{}|{}|\n", "-".repeat(52), "-".repeat(12), "-".repeat(12));
+        row(&head) + &line + &self.0.iter().map(row).collect::<String>()
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+fn mebibytes(kibibytes: u64) -> String {
+    format!("{} MiB", kibibytes.div_ceil(1024))
+}

@@ -1,0 +1,22 @@
+//! What every scenario uses: hosts, the tool, kubectl, pictures of what is there, and waiting.
+
+mod kubectl;
+mod lab;
+mod picture;
+pub mod prepared;
+mod ran;
+pub mod tool;
+mod wait;
+
+pub use kubectl::Kubectl;
+pub use lab::Lab;
+pub use picture::Picture;
+pub use ran::{Ran, run, run_with_input};
+pub use wait::{SECOND, until};
+
+/// The newest Kubernetes that the lab builds.
+pub const NEW: &str = "v1.34.1";
+/// The last Kubernetes with PodSecurityPolicy.
+pub const OLD: &str = "v1.24.17";
+/// The workload image that the lab puts on its hosts; it has no numeric user of its own.
+pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.56";

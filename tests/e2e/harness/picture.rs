@@ -1,0 +1,117 @@
+//! Pictures of what is there, for comparing: nothing at all may differ after a run that had nothing to do.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Kubectl, Lab, run};
+
+/// Folders and files that the tool owns on a host, and those that it shares with the distribution.
+const OWNED: &str = "/etc/kubernetes /etc/cni /opt/provision /opt/cni /etc/docker /etc/containerd \
+    /etc/modules-load.d/provision.conf /etc/sysctl.d/90-provision.conf";
+
+/// Lines by what they are about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Picture(BTreeMap<String, String>);
+
+impl Picture {
+    /// Files with their times, inodes, owners, modes and bytes; containers with their ids and start times.
+    pub fn of_host(lab: &Lab, host: &str) -> Self {
+        let script = format!(
+            r#"
+            shopt -s nullglob
+            paths=()
+            for path in {OWNED} /etc/systemd/system/kubelet.service* /etc/systemd/system/provision*; do
+                if [ -e "$path" ]; then paths+=("$path"); fi
+            done
+            if [ ${{#paths[@]}} -gt 0 ]; then
+                find "${{paths[@]}}" -printf '%p|%y %T@ %C@ %i %m %U:%G %s %l\n'
+                find "${{paths[@]}}" -type f -print0 | xargs -0 -r sha256sum | awk '{{print $2 " bytes|" $1}}'
+            fi
+            if command -v docker >/dev/null; then
+                docker ps -aq --no-trunc | xargs -r docker inspect -f '{{{{.Name}}}}|{{{{.Id}}}} {{{{.State.StartedAt}}}}'
+            fi
+            systemctl show kubelet docker containerd -p Id -p ActiveEnterTimestampMonotonic --value | paste -sd' ' | sed 's/^/units|/'
+            "#
+        );
+        let line = |line: &str| line.split_once('|').map(|(key, value)| (format!("{host} {key}"), value.to_owned()));
+        Self(lab.script(host, &script).lines().filter_map(line).collect())
+    }
+
+    /// Bytes, owners and modes of the same files, without what a repair must change.
+    pub fn of_owned_bytes(lab: &Lab, host: &str) -> Self {
+        let whole = Self::of_host(lab, host);
+        Self(whole.0.into_iter().filter(|(key, _)| key.ends_with(" bytes")).collect())
+    }
+
+    /// The containers of a host.
+    pub fn of_containers(lab: &Lab, host: &str) -> Self {
+        let script = "docker ps -aq --no-trunc | xargs -r docker inspect -f '{{.Name}}|{{.Id}} {{.State.StartedAt}}'";
+        let line = |line: &str| line.split_once('|').map(|(key, value)| (format!("{host} {key}"), value.to_owned()));
+        Self(lab.script(host, script).lines().filter_map(line).collect())
+    }
+
+    /// Files of a folder on this machine.
+    pub fn of_folder(folder: &Path) -> Self {
+        let files = run(Command::new("find").arg(folder).args(["-printf", "%p|%y %T@ %C@ %i %m %s\n"])).succeeded();
+        let line = |line: &str| line.split_once('|').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self(files.stdout.lines().filter_map(line).collect())
+    }
+
+    /// Several hosts in one picture.
+    pub fn of_hosts(lab: &Lab, hosts: &[&str]) -> Self {
+        hosts.iter().map(|host| Self::of_host(lab, host)).fold(Self::default(), Self::and)
+    }
+
+    /// Every API object that the tool made, with its version. Nodes beat all the time and are left out.
+    pub fn of_objects(kubectl: &Kubectl) -> Self {
+        let kinds = kubectl.run(&["api-resources", "--verbs=list", "-o", "name"]).succeeded();
+        let moves =
+            |kind: &&str| !["nodes", "events", "events.events.k8s.io", "leases.coordination.k8s.io"].contains(kind);
+        let kinds: Vec<&str> = kinds.stdout.lines().filter(moves).collect();
+        let list = kubectl.json(&["get", &kinds.join(","), "-A", "--show-managed-fields"]);
+        let objects = list["items"].as_array().cloned().unwrap_or_default();
+        let ours: BTreeMap<_, _> = objects.iter().filter(|object| is_ours(object)).map(versions).collect();
+        assert!(ours.len() > 3, "only these objects name the tool as their manager: {ours:?}");
+        Self(ours)
+    }
+
+    /// Both.
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Fails with every line that differs.
+    #[track_caller]
+    pub fn is_as(&self, before: &Self) {
+        let mut lines = Vec::new();
+        for (key, was) in &before.0 {
+            match self.0.get(key) {
+                Some(is) if is == was => {}
+                Some(is) => lines.push(format!("{key}\n  was {was}\n  is  {is}")),
+                None => lines.push(format!("{key} is gone; it was {was}")),
+            }
+        }
+        let new = self.0.iter().filter(|(key, _)| !before.0.contains_key(*key));
+        lines.extend(new.map(|(key, is)| format!("{key} is new: {is}")));
+        assert!(lines.is_empty(), "what should be untouched differs:\n{}", lines.join("\n"));
+        assert!(!before.0.is_empty(), "the picture is empty");
+    }
+}
+
+fn is_ours(object: &Value) -> bool {
+    let managers = object["metadata"]["managedFields"].as_array();
+    managers
+        .into_iter()
+        .flatten()
+        .any(|entry| entry["manager"].as_str().is_some_and(|name| name.starts_with("provision")))
+}
+
+fn versions(object: &Value) -> (String, String) {
+    let metadata = &object["metadata"];
+    let name = format!("{} {}/{}", object["kind"], metadata["namespace"], metadata["name"]);
+    (name, format!("{} {}", metadata["uid"], metadata["resourceVersion"]))
+}

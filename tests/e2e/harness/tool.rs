@@ -1,0 +1,155 @@
+//! The program under test.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::lab::checkout;
+use super::{Ran, run};
+
+/// `provision`, aimed at one cluster.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    config: PathBuf,
+    bundles: Vec<PathBuf>,
+}
+
+impl Tool {
+    /// With the lab's catalog and one bundle.
+    pub fn new(config: &Path, bundle: &Path) -> Self {
+        Self { config: config.into(), bundles: vec![bundle.into()] }
+    }
+
+    /// One more bundle.
+    pub fn with_bundle(mut self, bundle: &Path) -> Self {
+        self.bundles.push(bundle.into());
+        self
+    }
+
+    /// The program's own file.
+    pub fn program() -> &'static Path {
+        Path::new(env!("CARGO_BIN_EXE_provision"))
+    }
+
+    /// The catalog that is laid over the shipped one.
+    pub fn catalog() -> PathBuf {
+        checkout().join("tests/lab/catalog.yml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(Self::program());
+        command.args(arguments).arg("--config").arg(&self.config).arg("--catalog").arg(Self::catalog());
+        if arguments.first() != Some(&"validate") {
+            for bundle in &self.bundles {
+                command.arg("--bundle").arg(bundle);
+            }
+        }
+        // Keys come from cluster.yml alone.
+        command.env_remove("SSH_AUTH_SOCK");
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    /// `up --yes`, to its end.
+    pub fn up(&self) -> Ran {
+        self.run(&["up", "--yes"])
+    }
+
+    /// `plan`, to its end.
+    pub fn plan(&self) -> Ran {
+        self.run(&["plan"])
+    }
+
+    /// `up --yes`, which must find nothing to do.
+    #[track_caller]
+    pub fn finds_nothing_to_do(&self) -> Ran {
+        let ran = self.up().succeeded();
+        assert_eq!(ran.text(), "Nothing to do.", "{ran}");
+        ran
+    }
+
+    /// Starts `up --yes` and returns while it works; its events can be read one by one.
+    pub fn start_up(&self) -> Running {
+        let mut command = self.command(&["up", "--yes", "--progress", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the tool starts");
+        let events = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+        Running { child, events, seen: Vec::new(), started: Instant::now() }
+    }
+}
+
+/// An `up` that is at work.
+pub struct Running {
+    child: Child,
+    events: BufReader<std::process::ChildStderr>,
+    seen: Vec<String>,
+    started: Instant,
+}
+
+impl Running {
+    /// The next event, as one line of JSON; none when the program closed its output.
+    pub fn next(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.events.read_line(&mut line).expect("events are text");
+        if line.is_empty() {
+            return None;
+        }
+        self.seen.push(line.clone());
+        Some(line)
+    }
+
+    /// Reads events until one contains all of these texts.
+    #[track_caller]
+    pub fn read_until(&mut self, texts: &[&str]) {
+        while let Some(line) = self.next() {
+            if texts.iter().all(|text| line.contains(text)) {
+                return;
+            }
+        }
+        panic!("up ended before an event with {texts:?}; its events:\n{}", self.seen.concat());
+    }
+
+    /// Everything that was read so far.
+    pub fn seen(&self) -> &[String] {
+        &self.seen
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(mut self) -> Vec<String> {
+        self.child.kill().expect("the tool can be killed");
+        self.child.wait().expect("the tool ends");
+        println!("{:7.1} s  up was killed after {} events", self.started.elapsed().as_secs_f64(), self.seen.len());
+        self.seen
+    }
+
+    /// Its number.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Time since it was started.
+    pub fn since_start(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Waits for its end, which must be a good one, after all events were read.
+    #[track_caller]
+    pub fn wait_well(&mut self) -> Duration {
+        let status = self.child.wait().expect("the tool ends");
+        assert!(status.success(), "up ended with {status}; its events:\n{}", self.seen.concat());
+        self.since_start()
+    }
+
+    /// Reads to the end; it must have gone well.
+    #[track_caller]
+    pub fn finish(mut self) -> Vec<String> {
+        while self.next().is_some() {}
+        self.wait_well();
+        self.seen
+    }
+}

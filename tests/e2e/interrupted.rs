@@ -1,0 +1,47 @@
+//! `up` killed in the middle is completed by the next one.
+
+use crate::harness::{Kubectl, Lab, NEW, Picture};
+
+/// How many points a whole `up` is killed at.
+const POINTS: usize = 10;
+
+#[test]
+fn an_up_killed_at_any_of_ten_points_is_completed_by_the_next() {
+    let whole = {
+        let lab = Lab::prepared("1", NEW);
+        lab.tool().start_up().finish().len()
+    };
+    println!("an undisturbed run has {whole} events");
+    for point in 1..=POINTS {
+        killed_after(whole * point / (POINTS + 1));
+    }
+}
+
+fn killed_after(events: usize) {
+    let lab = Lab::prepared("1", NEW);
+    let mut running = lab.tool().start_up();
+    for _ in 0..events {
+        assert!(running.next().is_some(), "up ended after {} events instead of being killed", running.seen().len());
+    }
+    running.kill();
+    lab.tool().up().succeeded();
+    Kubectl::operator(&lab).await_nodes(&["h1"]);
+    let before = Picture::of_host(&lab, "h1");
+    lab.tool().finds_nothing_to_do();
+    Picture::of_host(&lab, "h1").is_as(&before);
+}
+
+#[test]
+fn the_first_start_of_three_etcd_members_survives_a_kill_between_any_two() {
+    for started in [1, 2] {
+        let lab = Lab::prepared("3", NEW);
+        let mut running = lab.tool().start_up();
+        for _ in 0..started {
+            running.read_until(&["\"step-started\"", "/container/etcd\""]);
+        }
+        running.kill();
+        lab.tool().up().succeeded();
+        Kubectl::operator(&lab).await_nodes(&["h1", "h2", "h3"]);
+        lab.tool().finds_nothing_to_do();
+    }
+}

@@ -1,0 +1,19 @@
+//! End-to-end: the built program against real hosts of the lab, each scenario with hosts of its own.
+//!
+//! A scenario's name is the promise that it proves. They take turns on one lab (`target/e2e`), so that their
+//! hosts fit into 8 GB together; hosts that only have to be there are copies of one that was prepared once.
+//! `docs/testing.md` explains how to run one of them alone.
+
+mod harness;
+
+mod drift;
+mod first_cluster;
+mod interrupted;
+mod lab;
+mod old_version;
+mod preflight;
+mod restart;
+mod state_folder;
+mod tenant;
+mod three_nodes;
+mod worker;

@@ -1,0 +1,58 @@
+//! Hosts that go and come back.
+
+use crate::harness::{Kubectl, Lab, NEW, SECOND, until};
+
+#[test]
+fn a_rebooted_host_comes_back_by_itself() {
+    let lab = Lab::prepared("1", NEW);
+    lab.tool().up().succeeded();
+    let containers = "docker ps -aq --no-trunc | sort";
+    let before = lab.script("h1", containers);
+    lab.command(&["reboot", "h1"]).succeeded();
+    let plan = until("an empty plan after the reboot", 120 * SECOND, || lab.tool().plan().result());
+    println!("{plan}");
+    assert_eq!(lab.script("h1", containers), before, "containers were made anew");
+    let kubectl = Kubectl::operator(&lab);
+    kubectl.await_nodes(&["h1"]);
+    kubectl.await_pods("kube-system", "k8s-app=kube-dns", 1);
+    lab.tool().run(&["status"]).expect(0);
+}
+
+#[test]
+fn killing_any_one_of_three_nodes_leaves_the_api_answering_through_every_living_proxy() {
+    let lab = Lab::prepared("3", NEW);
+    lab.tool().up().succeeded();
+    let hosts = ["h1", "h2", "h3"];
+    for host in hosts {
+        lab.send(host, &Kubectl::program(&lab), "/root/kubectl");
+        answers(&lab, host).expect("the API answers while all live");
+    }
+    for dead in hosts {
+        lab.command(&["kill", dead]).succeeded();
+        for living in hosts.into_iter().filter(|host| *host != dead) {
+            until(&format!("the API through {living}'s proxy while {dead} is dead"), 60 * SECOND, || {
+                answers(&lab, living)
+            });
+            // Not once by luck: the proxy has found out who is dead.
+            for _ in 0..5 {
+                answers(&lab, living).unwrap_or_else(|reason| panic!("{living} without {dead}: {reason}"));
+            }
+        }
+        lab.command(&["start", dead]).succeeded();
+        until(&format!("an empty plan after {dead} came back"), 150 * SECOND, || lab.tool().plan().result());
+        until(&format!("health after {dead} came back"), 60 * SECOND, || lab.tool().run(&["status"]).result());
+        Kubectl::operator(&lab).await_nodes(&hosts);
+    }
+    lab.tool().finds_nothing_to_do();
+}
+
+/// Whether the API answers a write-through read to this host's kubelet, whose way is the proxy on loopback.
+fn answers(lab: &Lab, host: &str) -> Result<(), String> {
+    let script = r#"
+        kubeconfig=$(tr '\0' '\n' </proc/$(pidof kubelet)/cmdline | sed -n 's/^--kubeconfig=//p')
+        grep -q 'server: https://127.0.0.1:6444' "$kubeconfig"
+        timeout 5 /root/kubectl --kubeconfig "$kubeconfig" get node "$(uname -n)" -o name
+    "#;
+    let ran = lab.try_script(host, script).result()?;
+    if ran.text() == format!("node/{host}") { Ok(()) } else { Err(ran.to_string()) }
+}

@@ -1,0 +1,11 @@
+//! What needs two modules or more, without a real host.
+
+mod config_cases;
+mod config_fuzz;
+mod configuration_doc;
+mod desired;
+mod examples;
+mod host_contract;
+mod layering;
+mod objects;
+mod one_door;
