@@ -195,3 +195,101 @@ fn is(seen: &toml_edit::Value, wanted: &Value) -> bool {
         Value::Null | Value::Object(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn file(format: MergeFormat, wanted: Value) -> MergedFile {
+        MergedFile { path: "/etc/x".into(), format, mode: 0o644, wanted, unit: "x.service".into() }
+    }
+
+    fn daemon() -> MergedFile {
+        let wanted = json!({ "live-restore": true, "log-opts": { "max-size": "50m" } });
+        file(MergeFormat::Json, wanted)
+    }
+
+    fn containerd() -> MergedFile {
+        let runc = json!({ "runtime_type": "io.containerd.runc.v2", "options": { "SystemdCgroup": true } });
+        let cri = json!({ "sandbox_image": "pause:1", "containerd": { "runtimes": { "runc": runc } } });
+        let wanted = json!({ "version": 2, "disabled_plugins": [], "plugins": { "io.containerd.grpc.v1.cri": cri } });
+        file(MergeFormat::Toml, wanted)
+    }
+
+    /// What was merged once needs no second merge.
+    fn settled(existing: Option<&str>, file: &MergedFile) -> String {
+        let text = merge(existing, file).unwrap().expect("something differs");
+        assert_eq!(merge(Some(&text), file), Ok(None), "{text}");
+        text
+    }
+
+    #[test]
+    fn a_missing_or_empty_file_gets_our_keys() {
+        for existing in [None, Some(""), Some(" \n")] {
+            let value: Value = serde_json::from_str(&settled(existing, &daemon())).unwrap();
+            assert_eq!(value, daemon().wanted);
+        }
+        let text = settled(None, &containerd());
+        let document: DocumentMut = text.parse().unwrap();
+        let sandbox = &document["plugins"]["io.containerd.grpc.v1.cri"]["sandbox_image"];
+        assert_eq!(sandbox.as_str(), Some("pause:1"), "{text}");
+        assert!(!text.contains("[plugins]\n"), "{text}");
+    }
+
+    #[test]
+    fn foreign_keys_of_json_stay() {
+        let text = settled(Some(r#"{"data-root": "/data", "log-opts": {"tag": "x", "max-size": "1m"}}"#), &daemon());
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let log = json!({ "tag": "x", "max-size": "50m" });
+        assert_eq!(value, json!({ "data-root": "/data", "log-opts": log, "live-restore": true }));
+    }
+
+    #[test]
+    fn comments_and_foreign_keys_of_toml_stay() {
+        let existing = "# by hand\nversion = 2\ndisabled_plugins = [\"cri\"] # why\n\n[plugins.\"io.containerd.grpc.v1.cri\"]\n  sandbox_image = \"old\" # keep\n  max_concurrent_downloads = 5\n[metrics]\naddress = \"\"\n";
+        let text = settled(Some(existing), &containerd());
+        for kept in ["# by hand", "# why", "# keep", "max_concurrent_downloads = 5", "[metrics]\naddress = \"\""] {
+            assert!(text.contains(kept), "{kept}: {text}");
+        }
+        assert!(text.contains("disabled_plugins = [] # why"), "{text}");
+        assert!(text.contains("sandbox_image = \"pause:1\" # keep"), "{text}");
+    }
+
+    #[test]
+    fn inline_tables_are_tables_too() {
+        let wanted = json!({ "a": { "b": { "c": 1 } } });
+        let file = file(MergeFormat::Toml, wanted);
+        let text = settled(Some("a = { b = { d = 2 } }\n"), &file);
+        assert!(text.contains("d = 2") && text.contains("c = 1"), "{text}");
+        assert_eq!(merge(Some("a.b.c = 1\n"), &file), Ok(None));
+    }
+
+    #[test]
+    fn a_file_that_does_not_parse_is_named_with_the_place() {
+        let error = merge(Some("{\n  \"a\": ,\n}"), &daemon()).unwrap_err();
+        assert!(error.to_string().starts_with("/etc/x:2:8: "), "{error}");
+        let error = merge(Some("version = 2\nroot = \n"), &containerd()).unwrap_err();
+        assert!(error.to_string().starts_with("/etc/x:2:8: "), "{error}");
+    }
+
+    #[test]
+    fn a_value_in_the_place_of_a_map_is_named() {
+        let key = |existing: &str, file: &MergedFile| match merge(Some(existing), file) {
+            Err(MergeError::Shape { key, .. }) => key,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(key("[]", &daemon()), "");
+        assert_eq!(key(r#"{"log-opts": "x"}"#, &daemon()), "log-opts");
+        assert_eq!(key("plugins = 1\n", &containerd()), "plugins");
+    }
+
+    #[test]
+    fn a_file_in_another_layout_is_not_mixed_with_ours() {
+        let old = "version = 3\n[plugins.\"io.containerd.cri.v1.images\"]\nsnapshotter = \"overlayfs\"\n";
+        let error = merge(Some(old), &containerd()).unwrap_err();
+        assert_eq!(error, MergeError::Layout { path: "/etc/x".into(), found: 3, wanted: 2 });
+        assert!(merge(Some("version = 1\n"), &containerd()).unwrap().unwrap().contains("version = 2"));
+    }
+}

@@ -214,4 +214,32 @@ mod tests {
         assert!(!range.contains("2.1.0"));
         assert!(!range.contains("unknown"));
     }
+
+    #[test]
+    fn what_the_lab_builds_is_what_the_rows_name() {
+        let script = include_str!("../../tests/lab/versions.sh");
+        let setting = |name: &str| {
+            let line = script.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim_start_matches('=').to_owned()
+        };
+        let choice = |function: &str, minor: Minor| {
+            let (_, body) = script.split_once(&format!("{function}() {{")).unwrap();
+            let line = body.lines().find(|line| line.contains(&format!("v{minor}.*)"))).unwrap();
+            line.split_whitespace().nth(2).unwrap().to_owned()
+        };
+        let catalog = lab();
+        for minor in catalog.minors() {
+            let default = catalog.default_version(minor).unwrap();
+            assert!(setting("KUBERNETES_KNOWN").contains(&default.to_string()));
+            let release = catalog.release(&default).unwrap();
+            let images = &release.images;
+            assert_eq!(images.etcd.tag(), format!("{}-0", choice("etcd_for", minor)));
+            assert_eq!(images.pause.tag(), choice("pause_for", minor));
+            assert_eq!(images.coredns.tag(), format!("v{}", setting("COREDNS")));
+            assert_eq!(images.flannel.tag(), format!("v{}", setting("FLANNEL=").trim_start_matches('=')));
+            assert_eq!(images.flannel_cni.tag(), format!("v{}", setting("FLANNEL_CNI")));
+            assert_eq!(images.api_proxy.tag(), setting("HAPROXY"));
+            assert_eq!(release.cni_plugins, format!("v{}", setting("CNI_PLUGINS")));
+        }
+    }
 }
