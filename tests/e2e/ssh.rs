@@ -18,7 +18,7 @@ use provision::host::{
 use provision::state::{ImageIdentity, ImageReference, ObservedEntry, Owner};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Lab, V1_34};
+use crate::harness::{Lab, NEW};
 
 struct LabHands(Arc<Lab>);
 
@@ -40,10 +40,6 @@ impl Hands for LabHands {
                 &format!("printf '\\{byte:03o}' | dd of='{path}' bs=1 seek={changed} conv=notrunc status=none"),
             );
         }
-    }
-
-    fn stop_container(&self, name: &str) {
-        self.0.script("h1", &format!("docker stop -t 1 '{name}'"));
     }
 }
 
@@ -81,6 +77,26 @@ fn pause() -> (ImageIdentity, Transfer, Vec<String>) {
     (image, transfer, vec!["/pause".into()])
 }
 
+#[test]
+fn a_real_host_keeps_the_contract_of_the_fake() {
+    let lab = Arc::new(Lab::empty("1", NEW));
+    // The pause image is one of its parts.
+    lab.command(&["bundle", NEW]).succeeded();
+    a_real_host_keeps_the_contract_as_root_and_through_sudo(&lab);
+    a_look_waits_for_at_most_three_answers_in_a_row(&lab);
+    a_setting_of_sshd_that_forbids_forwarding_is_named(&lab);
+}
+
+#[test]
+fn only_a_known_host_and_an_accepted_user_are_talked_to() {
+    let lab = Arc::new(Lab::empty("1", NEW));
+    lab.command(&["bundle", NEW]).succeeded();
+    a_first_key_is_recorded_a_changed_one_refused(&lab);
+    a_login_takes_a_key_file_or_an_agent_and_says_why_neither_worked(&lab);
+    a_user_without_sudo_is_told_the_line_for_sudoers(&lab);
+    what_is_cut_while_it_is_sent_leaves_nothing(&lab);
+}
+
 async fn subject(lab: &Arc<Lab>, user: &str) -> Subject {
     let (host, connected) = Ssh::connect(options(lab, user)).await.unwrap();
     assert_eq!(connected.new_key_fingerprint, None);
@@ -88,11 +104,9 @@ async fn subject(lab: &Arc<Lab>, user: &str) -> Subject {
     Subject { host: Arc::new(host), hands: Box::new(LabHands(Arc::clone(lab))), image, archive, entrypoint }
 }
 
-#[test]
-fn a_real_host_keeps_the_contract_as_root_and_through_sudo() {
-    let lab = Arc::new(Lab::empty("1", V1_34));
+fn a_real_host_keeps_the_contract_as_root_and_through_sudo(lab: &Arc<Lab>) {
     Runtime::new().unwrap().block_on(async {
-        let (bare, _) = Ssh::connect(options(&lab, "ops")).await.unwrap();
+        let (bare, _) = Ssh::connect(options(lab, "ops")).await.unwrap();
         let seen = bare.look(&LookRequest::default()).await.unwrap();
         assert_eq!(seen.facts.docker, None);
 
@@ -102,7 +116,7 @@ fn a_real_host_keeps_the_contract_as_root_and_through_sudo() {
                 for user in ["root", "ops"] {
                     $(
                         let started = Instant::now();
-                        host_contract::$case(subject(&lab, user).await).await;
+                        host_contract::$case(subject(lab, user).await).await;
                         eprintln!("{user}: {} in {:?}", stringify!($case), started.elapsed());
                     )*
                 }
@@ -120,17 +134,15 @@ async fn need_docker(host: &Ssh) {
     }
 }
 
-#[test]
-fn a_look_waits_for_at_most_three_answers_in_a_row() {
-    let lab = Arc::new(Lab::empty("1", V1_34));
+fn a_look_waits_for_at_most_three_answers_in_a_row(lab: &Arc<Lab>) {
     Runtime::new().unwrap().block_on(async {
-        let subject = subject(&lab, "root").await;
-        let (host, _) = Ssh::connect(options(&lab, "root")).await.unwrap();
+        let subject = subject(lab, "root").await;
+        let (host, _) = Ssh::connect(options(lab, "root")).await.unwrap();
         need_docker(&host).await;
         let name = "contract-look".to_owned();
         make(&subject, host_contract::load_change(&subject)).await.unwrap();
         make(&subject, Change::CreateContainer(Box::new(host_contract::spec(&subject, &name)))).await.unwrap();
-        let (host, _) = Ssh::connect(options(&lab, "root")).await.unwrap();
+        let (host, _) = Ssh::connect(options(lab, "root")).await.unwrap();
         let request = LookRequest {
             folders: vec!["/etc/kubernetes".into(), "/opt".into()],
             containers: vec!["etcd".into(), "kube-apiserver".into(), name.clone()],
@@ -138,19 +150,17 @@ fn a_look_waits_for_at_most_three_answers_in_a_row() {
         };
         let started = Instant::now();
         assert!(host.look(&request).await.unwrap().containers.contains_key(&name));
-        let count = host.round_trips();
+        let count = host.round_trips().unwrap();
         eprintln!("one look: {} round trips in {:?}", count.total, started.elapsed());
         assert_eq!(count.longest_chain, 3, "{count:?}");
         make(&subject, Change::RemoveContainer(name)).await.unwrap();
     });
 }
 
-#[test]
-fn a_first_key_is_recorded_a_changed_one_refused() {
-    let lab = Lab::empty("1", V1_34);
+fn a_first_key_is_recorded_a_changed_one_refused(lab: &Arc<Lab>) {
     let folder = tempfile::TempDir::new().unwrap();
     let known_hosts = folder.path().join("known_hosts");
-    let options = || SshOptions { known_hosts: known_hosts.clone(), strict: false, ..options(&lab, "root") };
+    let options = || SshOptions { known_hosts: known_hosts.clone(), strict: false, ..options(lab, "root") };
     let recorded = || fs::read_to_string(&known_hosts).unwrap_or_default();
     Runtime::new().unwrap().block_on(async {
         let strict = Ssh::connect(SshOptions { strict: true, ..options() }).await.err().unwrap();
@@ -212,9 +222,7 @@ fn agent(folder: &Path, key: &Path) -> Agent {
     agent
 }
 
-#[test]
-fn a_login_takes_a_key_file_or_an_agent_and_says_why_neither_worked() {
-    let lab = Lab::empty("1", V1_34);
+fn a_login_takes_a_key_file_or_an_agent_and_says_why_neither_worked(lab: &Arc<Lab>) {
     let folder = tempfile::TempDir::new().unwrap();
     let (wrong, locked) = (folder.path().join("wrong"), folder.path().join("locked"));
     for (path, passphrase) in [(&wrong, ""), (&locked, "a passphrase")] {
@@ -226,7 +234,7 @@ fn a_login_takes_a_key_file_or_an_agent_and_says_why_neither_worked() {
     Runtime::new().unwrap().block_on(async {
         let with = |key: Option<&Path>, agent: Option<&Agent>, user: &str| {
             let (key_path, agent) = (key.map(Path::to_owned), agent.map(|agent| agent.1.clone()));
-            Ssh::connect(SshOptions { key_path, agent, ..options(&lab, user) })
+            Ssh::connect(SshOptions { key_path, agent, ..options(lab, user) })
         };
         let good = agent(&folder.path().join("."), &right);
         with(None, Some(&good), "root").await.unwrap();
@@ -246,19 +254,17 @@ fn a_login_takes_a_key_file_or_an_agent_and_says_why_neither_worked() {
         let silent = SshOptions {
             address: "172.30.255.254".into(),
             connect_timeout: Duration::from_secs(1),
-            ..options(&lab, "root")
+            ..options(lab, "root")
         };
         let error = Ssh::connect(silent).await.err().unwrap();
         assert!(matches!(error, HostError::Unreachable { .. }), "{error}");
     });
 }
 
-#[test]
-fn a_user_without_sudo_is_told_the_line_for_sudoers() {
-    let lab = Lab::empty("1", V1_34);
+fn a_user_without_sudo_is_told_the_line_for_sudoers(lab: &Arc<Lab>) {
     lab.script("h1", "mv /etc/sudoers.d/ops /root/ops.sudoers");
     Runtime::new().unwrap().block_on(async {
-        let (host, _) = Ssh::connect(options(&lab, "ops")).await.unwrap();
+        let (host, _) = Ssh::connect(options(lab, "ops")).await.unwrap();
         let error = host.look(&LookRequest::default()).await.unwrap_err();
         assert!(matches!(error, HostError::NoRoot { .. }), "{error}");
         assert!(error.to_string().contains("ops ALL=(ALL) NOPASSWD: ALL"), "{error}");
@@ -266,11 +272,9 @@ fn a_user_without_sudo_is_told_the_line_for_sudoers() {
     lab.script("h1", "mv /root/ops.sudoers /etc/sudoers.d/ops");
 }
 
-#[test]
-fn what_is_cut_while_it_is_sent_leaves_nothing() {
-    let lab = Arc::new(Lab::empty("1", V1_34));
+fn what_is_cut_while_it_is_sent_leaves_nothing(lab: &Arc<Lab>) {
     Runtime::new().unwrap().block_on(async {
-        let subject = subject(&lab, "root").await;
+        let subject = subject(lab, "root").await;
         let bytes: Vec<u8> = (0..50_000_000_u32).map(|number| (number >> 8) as u8).collect();
         let path = "/opt/contract/large".to_owned();
         let send =
@@ -284,7 +288,7 @@ fn what_is_cut_while_it_is_sent_leaves_nothing() {
         let error = subject.host.change(Epoch::FIRST, &send, &cut).await.unwrap_err();
         assert!(matches!(error, HostError::Disconnected { .. }), "{error}");
 
-        let again = host_contract::Subject { host: connected(&lab).await, ..subject };
+        let again = host_contract::Subject { host: connected(lab).await, ..subject };
         let folder = || LookRequest { folders: vec!["/opt/contract".into()], ..LookRequest::default() };
         let started = Instant::now();
         // The host's shell notices on its own that nobody sends any more.
@@ -309,11 +313,9 @@ async fn connected(lab: &Lab) -> provision::host::SharedHost {
     Arc::new(Ssh::connect(options(lab, "root")).await.unwrap().0)
 }
 
-#[test]
-fn a_setting_of_sshd_that_forbids_forwarding_is_named() {
-    let lab = Arc::new(Lab::empty("1", V1_34));
+fn a_setting_of_sshd_that_forbids_forwarding_is_named(lab: &Arc<Lab>) {
     Runtime::new().unwrap().block_on(async {
-        let (host, _) = Ssh::connect(options(&lab, "root")).await.unwrap();
+        let (host, _) = Ssh::connect(options(lab, "root")).await.unwrap();
         need_docker(&host).await;
         let stream = host.open_tcp("127.0.0.1", 22).await;
         assert!(stream.is_ok(), "{:?}", stream.err());
@@ -323,7 +325,7 @@ fn a_setting_of_sshd_that_forbids_forwarding_is_named() {
         ] {
             let file = "/etc/ssh/sshd_config.d/contract.conf";
             lab.script("h1", &format!("echo '{setting} no' >{file} && systemctl reload ssh"));
-            let error = refused_by(&lab, setting).await;
+            let error = refused_by(lab, setting).await;
             lab.script("h1", &format!("rm {file} && systemctl reload ssh"));
             assert!(matches!(error, HostError::ForwardingRefused { .. }), "{error}");
             assert!(error.to_string().contains(part), "{error}");

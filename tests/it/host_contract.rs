@@ -16,10 +16,6 @@ impl Hands for FakeHands {
     fn put(&self, path: &str, bytes: &[u8]) {
         self.0.put(path, bytes);
     }
-
-    fn stop_container(&self, name: &str) {
-        self.0.by_hand(|state| state.containers.get_mut(name).unwrap().running = false);
-    }
 }
 
 fn node() -> NodeName {

@@ -15,8 +15,6 @@ use provision::state::{
 pub trait Hands: Send + Sync {
     /// Makes a file of root's, or gives one that is there other bytes.
     fn put(&self, path: &str, bytes: &[u8]);
-    /// Stops a container.
-    fn stop_container(&self, name: &str);
 }
 
 /// A host under test and what can be done to it.
@@ -346,11 +344,17 @@ pub async fn a_container_is_made_started_and_removed(subject: Subject) {
     subject.host.log_tail(&LogSource::Container(name.into()), 10).await.unwrap();
     let remove = Change::RemoveContainer(name.into());
     assert!(matches!(make(&subject, remove.clone()).await, Err(HostError::Refused { .. })));
-    subject.hands.stop_container(name);
+    let stop = Change::StopContainer(name.into());
+    for _ in 0..2 {
+        make(&subject, stop.clone()).await.unwrap();
+        let stopped = look(&subject, request()).await.containers.remove(name).unwrap();
+        assert!(!stopped.running && stopped.status == "exited" && stopped.exit_code.is_some(), "{stopped:?}");
+    }
     for _ in 0..2 {
         make(&subject, remove.clone()).await.unwrap();
         assert!(!look(&subject, request()).await.containers.contains_key(name));
     }
+    make(&subject, stop).await.unwrap();
 }
 
 pub async fn a_container_needs_its_image(subject: Subject) {
