@@ -1,5 +1,7 @@
 //! What each action of a plan does.
 
+use std::sync::atomic::AtomicBool;
+
 use crate::base::NodeName;
 use crate::desired::predicted_cgroup_driver;
 use crate::event::Event;
@@ -25,6 +27,9 @@ pub enum StepError {
         /// The last reason.
         reason: String,
     },
+    /// Another step has failed, so that this one waited for nothing.
+    #[error("given up because another step failed")]
+    Abandoned,
     /// The operator stopped the run.
     #[error("stopped while waiting; run `provision up` again to go on")]
     Cancelled,
@@ -45,7 +50,7 @@ pub enum StepError {
 }
 
 /// Does what a step says. Every action may be repeated: what is done already does no harm.
-pub(super) async fn perform(step: &Step, context: &Context<'_>) -> Result<(), StepError> {
+pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> Result<(), StepError> {
     let endpoints = &context.world.endpoints;
     match &step.action {
         Action::Change(changes) => {
@@ -66,7 +71,7 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>) -> Result<(), St
         Action::VerifyRuntime => verify_runtime(step, context).await?,
         Action::Apply(objects) => endpoints.apply(context.world.epoch, objects).await?,
         Action::SetNodeMetadata(metadata) => endpoints.set_node_metadata(context.world.epoch, metadata).await?,
-        Action::Wait(condition) => waiter::wait(&step.id, condition, context).await?,
+        Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The loop that starts what may start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -42,16 +43,21 @@ pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
     let started = Instant::now();
     context.events.emit(Event::RunStarted { run: run.clone(), steps: plan.steps.len() });
     let mut state = Schedule::new(plan);
+    // Read by whoever only waits: there is nothing to wait for once something has failed.
+    let halted = AtomicBool::new(false);
     let mut running = FuturesUnordered::new();
     loop {
         while let Some(step) = state.next(context) {
-            running.push(perform(step, context));
+            running.push(perform(step, context, &halted));
         }
         if running.is_empty() {
             break;
         }
         tokio::select! {
-            Some((id, result)) = running.next() => state.finish(&id, result),
+            Some((id, result)) = running.next() => {
+                state.finish(&id, result);
+                halted.store(!state.failed.is_empty(), Ordering::Relaxed);
+            }
             () = context.cancellation.changed() => {
                 if context.cancellation.aborts() {
                     break;
@@ -78,6 +84,7 @@ struct Schedule<'a> {
     done: BTreeSet<&'a StepId>,
     steps: BTreeMap<&'a StepId, &'a Step>,
     failed: Vec<(StepId, String)>,
+    abandoned: usize,
 }
 
 impl<'a> Schedule<'a> {
@@ -87,6 +94,7 @@ impl<'a> Schedule<'a> {
             done: BTreeSet::new(),
             steps: plan.steps.iter().map(|step| (&step.id, step)).collect(),
             failed: Vec::new(),
+            abandoned: 0,
         }
     }
 
@@ -106,6 +114,7 @@ impl<'a> Schedule<'a> {
                     self.done.insert(&step.id);
                 }
             }
+            Err(StepError::Abandoned) => self.abandoned += 1,
             Err(error) => self.failed.push((id.clone(), error.to_string())),
         }
     }
@@ -114,14 +123,14 @@ impl<'a> Schedule<'a> {
         Outcome {
             done: self.done.len(),
             failed: self.failed,
-            skipped: self.waiting.len() + given_up,
+            skipped: self.waiting.len() + self.abandoned + given_up,
             cancelled: context.cancellation.stops(),
         }
     }
 }
 
 /// One step with its record: intent before the act, outcome after it.
-async fn perform(step: &Step, context: &Context<'_>) -> (StepId, Result<(), StepError>) {
+async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (StepId, Result<(), StepError>) {
     let started = Instant::now();
     let result = match context.log.intent(&step.id) {
         Err(error) => Err(error),
@@ -129,7 +138,7 @@ async fn perform(step: &Step, context: &Context<'_>) -> (StepId, Result<(), Step
             let event =
                 Event::StepStarted { step: step.id.clone(), host: step.host.clone(), title: step.title.clone() };
             context.events.emit(event);
-            actions::perform(step, context).await
+            actions::perform(step, context, halted).await
         }
     };
     let result = match context.log.outcome(&step.id, result.as_ref().err()) {
@@ -141,6 +150,7 @@ async fn perform(step: &Step, context: &Context<'_>) -> (StepId, Result<(), Step
             let event = Event::StepDone { step: step.id.clone(), milliseconds: milliseconds(started.elapsed()) };
             context.events.emit(event);
         }
+        Err(StepError::Abandoned) => {}
         Err(error) => report(step, error, context).await,
     }
     (step.id.clone(), result)

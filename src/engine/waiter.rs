@@ -1,5 +1,6 @@
 //! The one place that waits for a condition.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::StepId;
@@ -15,14 +16,23 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Longer than the slowest start seen on two busy cores, times ten.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Waits for a condition and reports each new reason why it does not hold yet.
-pub(super) async fn wait(step: &StepId, condition: &Condition, context: &Context<'_>) -> Result<(), StepError> {
+/// Waits for a condition and reports each new reason why it does not hold yet. `halted` ends the wait: another step has
+/// failed.
+pub(super) async fn wait(
+    step: &StepId,
+    condition: &Condition,
+    context: &Context<'_>,
+    halted: &AtomicBool,
+) -> Result<(), StepError> {
     let started = Instant::now();
     let mut last = String::new();
     loop {
         let Err(reason) = probe(condition, context).await else { return Ok(()) };
         if context.cancellation.stops() {
             return Err(StepError::Cancelled);
+        }
+        if halted.load(Ordering::Relaxed) {
+            return Err(StepError::Abandoned);
         }
         if started.elapsed() > DEADLINE {
             return Err(StepError::TimedOut { seconds: DEADLINE.as_secs(), reason });

@@ -146,12 +146,12 @@ fn an_answer_without_what_every_container_has_is_none() {
 #[test]
 fn images_are_listed_by_each_name() {
     let list = json!([
-        { "Id": IMAGE_ID, "RepoTags": ["a:1", "b:2"] },
+        { "Id": IMAGE_ID, "RepoTags": ["a:1", "quay.example/b:2"] },
         { "Id": IMAGE_ID, "RepoTags": ["<none>:<none>"] },
         { "Id": IMAGE_ID, "RepoTags": null },
     ]);
     let names: Vec<String> = images(&list).into_keys().map(|reference| reference.0).collect();
-    assert_eq!(names, ["a:1", "b:2"]);
+    assert_eq!(names, ["docker.io/library/a:1", "quay.example/b:2"]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn write_configuration(host: &HostInput<'_>, merged: Vec<(&MergedFile, String)>,
         content: Content::Text(text),
     };
     // Before the packages are there, the folders of their configuration are not either.
-    let directories = if fresh { parents(&merged) } else { Vec::new() };
+    let directories = if fresh { parents(&host.wanted.merged_files) } else { Vec::new() };
     let files = merged.into_iter().map(spec).collect();
     let mut changes = vec![Change::Write { directories, files, links: Vec::new() }];
     let mut title = "write the runtime's configuration".to_owned();
@@ -79,9 +79,9 @@ fn write_configuration(host: &HostInput<'_>, merged: Vec<(&MergedFile, String)>,
     Step { details, ..host.step("runtime", title, "keys differ".into(), Action::Change(changes)) }
 }
 
-fn parents(merged: &[(&MergedFile, String)]) -> Vec<DirectorySpec> {
+fn parents(merged: &[MergedFile]) -> Vec<DirectorySpec> {
     let parent = |file: &MergedFile| file.path.rsplit_once('/').map_or("/", |(parent, _)| parent).to_owned();
-    let paths: BTreeSet<String> = merged.iter().map(|(file, _)| parent(file)).collect();
+    let paths: BTreeSet<String> = merged.iter().map(parent).collect();
     let spec = |path| DirectorySpec { path, component: Component::Runtime, owner: Owner::ROOT, mode: 0o755 };
     paths.into_iter().map(spec).collect()
 }

@@ -3,6 +3,7 @@
 mod config_cases;
 mod config_fuzz;
 mod configuration_doc;
+mod crash;
 mod desired;
 mod examples;
 mod host_contract;

@@ -53,12 +53,18 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
         Change::InstallPackages(names) => part(names, half).iter().for_each(|name| machine.install(name)),
         Change::MakeUser { name, owner } => make_account(machine, name, *owner)?,
         Change::Write { directories, files, links } => {
-            for folder in part(directories, half) {
+            // One after the other, as the archive has them: a cut leaves the first of all.
+            let all = directories.len() + files.len() + links.len();
+            let mut left = if half { all / 2 } else { all };
+            let mut next = || std::mem::replace(&mut left, left.saturating_sub(1)) > 0;
+            for folder in directories.iter().take_while(|_| next()) {
                 machine.add_parents(&folder.path);
                 machine.add_folder(&folder.path, folder.owner, folder.mode);
             }
-            part(files, half).iter().try_for_each(|file| write(machine, file))?;
-            for link in part(links, half) {
+            for file in files.iter().take_while(|_| next()) {
+                write(machine, file)?;
+            }
+            for link in links.iter().take_while(|_| next()) {
                 check_place(machine, &link.path)?;
                 machine.add_parents(&link.path);
                 machine.add_link(&link.path, &link.target);

@@ -1,0 +1,322 @@
+//! The crash matrix: the tool dies at every call that it makes to a host, to the API or to its own disk, and the next
+//! `up` completes what it has left.
+
+mod bundle;
+mod disk;
+mod world;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use futures::future::{BoxFuture, ready};
+use provision::base::RunId;
+use provision::bundle::Bundles;
+use provision::engine::Cancellation;
+use provision::event::{Event, EventSink};
+use provision::host::{Change, FakeProcess, Moment};
+use provision::journal::{Death, FakeDisk, Holder, Loss, StateFolder};
+use provision::ops::{self, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome};
+use provision::plan::{Action, Plan};
+use tempfile::TempDir;
+
+use disk::SharedFate;
+use world::{FakeReach, World, Write};
+
+/// What stands still while processes come and go: the operator's files.
+struct Desk {
+    folder: TempDir,
+    bundles: Bundles,
+}
+
+/// A file of this many all-role nodes and workers.
+fn cluster_file(key: &Path, nodes: usize, workers: usize) -> String {
+    let node = |number: usize| {
+        let role = if number <= nodes { "[controlplane, etcd, worker]" } else { "[worker]" };
+        format!("  - {{address: 10.9.0.{number}, hostname_override: h{number}, user: root, role: {role}}}\n")
+    };
+    let list: String = (1..=nodes + workers).map(node).collect();
+    format!(
+        "cluster_name: crash\nkubernetes_version: v1.34.1\nssh_key_path: {}\nnetwork: {{plugin: flannel}}\nnodes:\n{list}",
+        key.display()
+    )
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        fs::write(&key, "no real key: the hosts are fakes\n").unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let bundle = folder.path().join("bundle");
+        fs::create_dir(&bundle).unwrap();
+        let desk = Self { folder, bundles: Bundles::default() };
+        bundle::write(&bundle, &desk.load(1, 0).release);
+        let bundles = Bundles::open(&[bundle]).unwrap();
+        Self { bundles, ..desk }
+    }
+
+    fn load(&self, nodes: usize, workers: usize) -> Loaded {
+        let config = self.folder.path().join("cluster.yml");
+        fs::write(&config, cluster_file(&self.folder.path().join("key"), nodes, workers)).unwrap();
+        ops::load(&Setup { config, catalog: None, home: PathBuf::new() }).unwrap()
+    }
+}
+
+struct Silent;
+
+impl EventSink for Silent {
+    fn emit(&self, _: Event) {}
+}
+
+/// Says yes, and keeps what it was asked about.
+#[derive(Default)]
+struct Yes(Mutex<Option<Plan>>);
+
+impl Consent for Yes {
+    fn ask<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, bool> {
+        *self.0.lock().unwrap() = Some(plan.clone());
+        Box::pin(ready(true))
+    }
+}
+
+/// 2026-01-01, so that certificates do not depend on the day of the test.
+const NOW: i64 = 1_767_225_600;
+
+/// One process of the tool from start to end, by whatever cause.
+fn up(
+    desk: &Desk,
+    loaded: &Loaded,
+    world: &World,
+    disk: &FakeDisk,
+    process: &FakeProcess,
+    consent: &Yes,
+) -> Result<UpOutcome, OperationError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // Names of runs differ, as they do by their time.
+    static RUN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let number = RUN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let run = RunId(format!("20260101T000000Z-{number:06}"));
+    let shared = SharedFate { disk: disk.clone(), process: process.clone() };
+    let mut folder = StateFolder::open(Arc::new(shared), Path::new("/crash.state"), Holder::this_process(run.clone()))?;
+    let state = folder.state().clone();
+    let reach = FakeReach { world: world.clone(), process: process.clone() };
+    let survey =
+        SurveyInput { loaded, state: &state, bundles: &desk.bundles, reach: &reach, now: NOW, events: &Silent };
+    let input = UpInput { survey, run, consent, cancellation: &Cancellation::default() };
+    runtime.block_on(ops::up(&mut folder, &input))
+}
+
+/// A world, and the disk of who works on it.
+struct Stage<'a> {
+    desk: &'a Desk,
+    world: World,
+    disk: FakeDisk,
+}
+
+impl<'a> Stage<'a> {
+    fn new(desk: &'a Desk) -> Self {
+        Self { desk, world: World::default(), disk: FakeDisk::new() }
+    }
+
+    fn up(&self, loaded: &Loaded, process: &FakeProcess) -> Result<UpOutcome, OperationError> {
+        up(self.desk, loaded, &self.world, &self.disk, process, &Yes::default())
+    }
+
+    fn must(&self, loaded: &Loaded, what: &str) -> UpOutcome {
+        self.up(loaded, &FakeProcess::new()).unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+}
+
+/// A configuration that is applied after others were.
+struct Case {
+    name: &'static str,
+    before: Option<(usize, usize)>,
+    nodes: (usize, usize),
+}
+
+impl Case {
+    fn stage<'a>(&self, desk: &'a Desk) -> (Stage<'a>, Loaded) {
+        let stage = Stage::new(desk);
+        if let Some((nodes, workers)) = self.before {
+            stage.must(&desk.load(nodes, workers), "the cluster before");
+        }
+        (stage, desk.load(self.nodes.0, self.nodes.1))
+    }
+
+    /// Host calls and disk calls of an undisturbed run, and what it leaves.
+    fn undisturbed(&self, desk: &Desk) -> (usize, usize, Vec<String>) {
+        let (mut stage, loaded) = self.stage(desk);
+        stage.disk = stage.disk.reboot(Loss::Nothing);
+        let process = FakeProcess::new();
+        stage.up(&loaded, &process).unwrap();
+        (process.calls(), stage.disk.calls(), stage.world.shape())
+    }
+
+    /// Dies, completes, and finds nothing left to do.
+    fn recovers(
+        &self,
+        desk: &Desk,
+        wanted: &[String],
+        loss: Loss,
+        die: impl FnOnce(&FakeDisk, &FakeProcess),
+        what: &str,
+    ) {
+        let (mut stage, loaded) = self.stage(desk);
+        stage.disk = stage.disk.reboot(Loss::Nothing);
+        let process = FakeProcess::new();
+        die(&stage.disk, &process);
+        let died = stage.up(&loaded, &process);
+        assert!(died.is_err(), "{what}: the run ended well although it was to die");
+        stage.disk = stage.disk.reboot(loss);
+        stage.must(&loaded, what);
+        assert_eq!(stage.world.founded(), 1, "{what}: members were started for several clusters");
+        assert_eq!(stage.world.authorities().len(), 1, "{what}: hosts have different authorities");
+        let shape = stage.world.shape();
+        let difference = shape.iter().zip(wanted).find(|(is, wanted)| is != wanted);
+        assert!(shape.len() == wanted.len() && difference.is_none(), "{what}: {difference:?}");
+        assert_eq!(stage.must(&loaded, what), UpOutcome::NothingToDo, "{what}: the third run");
+    }
+
+    fn dies_at_every_host_call(&self) {
+        let desk = Desk::new();
+        let (calls, _, wanted) = self.undisturbed(&desk);
+        let mut tried = 0;
+        for call in 0..calls {
+            for moment in [Moment::Before, Moment::Within, Moment::After] {
+                let what = format!("{}: host call {call} of {calls}, {moment:?}", self.name);
+                self.recovers(&desk, &wanted, Loss::Nothing, |_, process| process.dies_at(call, moment), &what);
+                tried += 1;
+            }
+        }
+        println!("{}: died in 3 ways at each of {calls} host calls: {tried} points", self.name);
+        assert_eq!(tried, 3 * calls);
+        assert!(calls > 20, "{calls} calls cannot be all of them");
+    }
+
+    fn dies_at_every_disk_call(&self) {
+        let desk = Desk::new();
+        let (_, calls, wanted) = self.undisturbed(&desk);
+        let mut tried = 0;
+        for call in 0..calls {
+            for (death, loss) in [(Death::Before, Loss::Nothing), (Death::Within, Loss::Unsynced)] {
+                let what = format!("{}: disk call {call} of {calls}, {death:?}, {loss:?}", self.name);
+                self.recovers(&desk, &wanted, loss, |disk, _| disk.die_at(call, death), &what);
+                tried += 1;
+            }
+        }
+        println!("{}: died in 2 ways at each of {calls} disk calls: {tried} points", self.name);
+        assert_eq!(tried, 2 * calls);
+        assert!(calls > 50, "{calls} calls cannot be all of them");
+    }
+}
+
+const ONE_NODE: Case = Case { name: "one node", before: None, nodes: (1, 0) };
+const THREE_NODES: Case = Case { name: "three nodes", before: None, nodes: (3, 0) };
+const JOIN: Case = Case { name: "a worker joins", before: Some((1, 0)), nodes: (1, 1) };
+
+#[test]
+fn one_node_survives_a_death_at_every_host_call() {
+    ONE_NODE.dies_at_every_host_call();
+}
+
+#[test]
+fn one_node_survives_a_death_at_every_disk_call() {
+    ONE_NODE.dies_at_every_disk_call();
+}
+
+#[test]
+fn three_nodes_survive_a_death_at_every_host_call() {
+    THREE_NODES.dies_at_every_host_call();
+}
+
+#[test]
+fn a_join_survives_a_death_at_every_host_call() {
+    JOIN.dies_at_every_host_call();
+}
+
+#[test]
+fn a_join_survives_a_death_at_every_disk_call() {
+    JOIN.dies_at_every_disk_call();
+}
+
+/// The changes that a plan announces, in the words of who records them.
+fn announced(plan: &Plan) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for step in &plan.steps {
+        let place = step.host.as_ref().map_or("cluster".to_owned(), ToString::to_string);
+        let mut add = |change: String| writes.push((place.clone(), change));
+        let change = |change: Change| format!("{change:?}");
+        match &step.action {
+            Action::Change(changes) => changes.iter().for_each(|each| add(change(each.clone()))),
+            Action::RunContainer(spec) => {
+                add(change(Change::CreateContainer(spec.clone())));
+                add(change(Change::StartContainer(spec.name.clone())));
+            }
+            Action::StartContainer(name) => add(change(Change::StartContainer(name.clone()))),
+            Action::StartUnit { name, restart } => {
+                let (unit, none) = (vec![name.clone()], Vec::new());
+                let (start, restart) = if *restart { (none, unit.clone()) } else { (unit.clone(), none) };
+                add(change(Change::Units { enable: unit, start, restart }));
+            }
+            Action::Apply(objects) => {
+                let keys: Vec<String> = objects.iter().map(|object| object.key.to_string()).collect();
+                add(keys.join(", "));
+            }
+            Action::SetNodeMetadata(_) => add("labels and taints".into()),
+            Action::VerifyRuntime | Action::Wait(_) => {}
+        }
+    }
+    writes.sort();
+    writes
+}
+
+#[test]
+fn every_write_of_a_run_is_one_step_of_the_plan_that_was_shown() {
+    let desk = Desk::new();
+    for case in [ONE_NODE, THREE_NODES, JOIN] {
+        let (stage, loaded) = case.stage(&desk);
+        stage.world.writes.lock().unwrap().clear();
+        let consent = Yes::default();
+        up(&desk, &loaded, &stage.world, &stage.disk, &FakeProcess::new(), &consent).unwrap();
+        let plan = consent.0.lock().unwrap().take().expect("the operator was asked");
+        let mut made = stage.world.writes.lock().unwrap().clone();
+        made.sort();
+        assert_eq!(announced(&plan), made, "{}", case.name);
+        let printed = plan.to_string();
+        for step in plan.steps.iter().filter(|step| !step.action.is_wait()) {
+            assert!(printed.contains(&step.title), "{} is not printed", step.id);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_changed_by_hand_on_a_living_cluster_is_named_and_refused() {
+    let desk = Desk::new();
+    let (stage, loaded) = ONE_NODE.stage(&desk);
+    stage.must(&loaded, "the cluster");
+    let machine = stage.world.machines.lock().unwrap().values().next().unwrap().clone();
+    let path = "/etc/kubernetes/ssl/kube-apiserver/apiserver.crt";
+    machine.put(path, b"another certificate");
+    match stage.up(&loaded, &FakeProcess::new()) {
+        Err(OperationError::Refused(plan)) => assert!(plan.to_string().contains(path), "{plan}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn etcd_is_never_started_without_the_data_that_it_had() {
+    let desk = Desk::new();
+    let (stage, loaded) = ONE_NODE.stage(&desk);
+    stage.must(&loaded, "the cluster");
+    let machine = stage.world.machines.lock().unwrap().values().next().unwrap().clone();
+    machine.by_hand(|state| {
+        state.entries.remove("/var/lib/etcd/member");
+        state.containers.remove("etcd");
+    });
+    match stage.up(&loaded, &FakeProcess::new()) {
+        Err(OperationError::Refused(plan)) => assert!(plan.to_string().contains("/var/lib/etcd/member"), "{plan}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,340 @@
+//! Fake hosts with a fake etcd and API on them, which live as long as the containers that they stand for run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::future::{BoxFuture, ready};
+use provision::base::{Epoch, NodeName};
+use provision::cluster::Cluster;
+use provision::desired::NodeMetadata;
+use provision::endpoints::{Credentials, EndpointError, Endpoints, ReadEndpoints};
+use provision::event::EventSink;
+use provision::host::{Change, FakeHost, FakeProcess, HostError, HostStream, LogSource, LookRequest, Moment};
+use provision::host::{ReadHost, SharedHost, WriteHost};
+use provision::ops::{Connections, Reach};
+use provision::state::{HostSnapshot, Object, ObjectKey, ObservedEntry, ObservedEtcdMember, Owner};
+use serde_json::{Value, json};
+
+const ETCD_DATA: &str = "/var/lib/etcd/member";
+
+/// A change that was made, with the host on which it was.
+pub type Write = (String, String);
+
+/// All machines, and what the API stores.
+#[derive(Clone, Default)]
+pub struct World {
+    pub machines: Arc<Mutex<BTreeMap<NodeName, FakeHost>>>,
+    stored: Arc<Mutex<BTreeMap<ObjectKey, Value>>>,
+    /// Tokens and member lists with which members were ever started on empty data.
+    first_starts: Arc<Mutex<BTreeSet<String>>>,
+    pub writes: Arc<Mutex<Vec<Write>>>,
+}
+
+impl World {
+    /// The machine of a node; a fresh one where there was none.
+    fn machine(&self, node: &NodeName, process: &FakeProcess) -> FakeHost {
+        let mut machines = self.machines.lock().unwrap();
+        machines.entry(node.clone()).or_insert_with(|| FakeHost::new(node.clone(), process)).seen_by(process)
+    }
+
+    fn states(&self) -> BTreeMap<NodeName, HostSnapshot> {
+        let machines = self.machines.lock().unwrap();
+        machines.iter().map(|(name, machine)| (name.clone(), machine.state())).collect()
+    }
+
+    /// What containers and units would have done by themselves since the last time.
+    fn live(&self) -> Vitals {
+        let states = self.states();
+        let runs = |state: &HostSnapshot, name: &str| state.containers.get(name).is_some_and(|seen| seen.running);
+        let with = |name: &str| -> BTreeSet<NodeName> {
+            states.iter().filter(|(_, state)| runs(state, name)).map(|(node, _)| node.clone()).collect()
+        };
+        let members = with("etcd");
+        members.iter().for_each(|node| self.start_member(node, &states[node]));
+        let voters = members.iter().next().map_or(0, |node| voters(&states[node]));
+        let quorum = voters > 0 && members.len() * 2 > voters;
+        let apis = if quorum { with("kube-apiserver") } else { BTreeSet::new() };
+        if !apis.is_empty() {
+            let kubelet =
+                |state: &HostSnapshot| state.units.get("kubelet.service").is_some_and(|unit| unit.active == "active");
+            states.iter().filter(|(_, state)| kubelet(state)).for_each(|(node, _)| self.register(node));
+        }
+        Vitals { members, quorum, apis }
+    }
+
+    /// A member that starts without data founds a cluster of its own unless token and members are those of the others.
+    fn start_member(&self, node: &NodeName, state: &HostSnapshot) {
+        if state.entries.contains_key(ETCD_DATA) {
+            return;
+        }
+        let initial = |argument: &&String| {
+            argument.starts_with("--initial-cluster=") || argument.starts_with("--initial-cluster-token=")
+        };
+        let arguments: Vec<String> = state.containers["etcd"].spec.arguments.iter().filter(initial).cloned().collect();
+        self.first_starts.lock().unwrap().insert(arguments.join(" "));
+        let entry = ObservedEntry::Directory { owner: Owner { uid: 52034, gid: 52034 }, mode: 0o700 };
+        self.machines.lock().unwrap()[node].by_hand(|state| {
+            state.entries.insert(ETCD_DATA.into(), entry);
+        });
+    }
+
+    fn register(&self, node: &NodeName) {
+        let key = ObjectKey::node(node);
+        let new =
+            || json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node, "labels": {} }, "spec": {} });
+        self.stored().entry(key).or_insert_with(new);
+    }
+
+    fn stored(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Value>> {
+        self.stored.lock().unwrap()
+    }
+
+    /// How many different clusters members were started for.
+    pub fn founded(&self) -> usize {
+        self.first_starts.lock().unwrap().len()
+    }
+
+    /// Everything but what is random: paths with owners and modes, containers, units, images, objects.
+    pub fn shape(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (node, state) in self.states() {
+            for (path, entry) in &state.entries {
+                let text = match entry {
+                    ObservedEntry::File { owner, mode, .. } => format!("file {} {} {mode:o}", owner.uid, owner.gid),
+                    other => format!("{other:?}"),
+                };
+                lines.push(format!("{node} {path} {text}"));
+            }
+            for (name, seen) in &state.containers {
+                let lasting = seen.spec.arguments.iter().filter(|argument| !argument.starts_with("--initial-"));
+                let arguments: Vec<&String> = lasting.collect();
+                lines.push(format!("{node} {name} {} {} {arguments:?}", seen.status, seen.spec.image.id));
+            }
+            lines.push(format!("{node} {:?} {:?}", state.units, state.packages));
+            lines.push(format!("{node} {:?} {:?}", state.docker_images, state.containerd_images));
+            lines.push(format!("{node} {:?} {:?}", state.modules, state.sysctls));
+            lines.push(format!("{node} {:?}", state.merged_files));
+        }
+        lines.extend(self.stored().iter().map(|(key, object)| format!("{key} {object}")));
+        lines
+    }
+
+    /// Digests of the cluster's authority on all hosts: never more than one.
+    pub fn authorities(&self) -> BTreeSet<String> {
+        let authority = |state: HostSnapshot| match state.entries.get("/etc/kubernetes/ssl/ca.crt") {
+            Some(ObservedEntry::File { digest, .. }) => Some(digest.to_string()),
+            _ => None,
+        };
+        self.states().into_values().filter_map(authority).collect()
+    }
+}
+
+/// Number of members that a member was told of.
+fn voters(state: &HostSnapshot) -> usize {
+    let arguments = &state.containers["etcd"].spec.arguments;
+    let list = arguments.iter().find_map(|argument| argument.strip_prefix("--initial-cluster="));
+    list.map_or(0, |list| list.split(',').count())
+}
+
+struct Vitals {
+    members: BTreeSet<NodeName>,
+    quorum: bool,
+    apis: BTreeSet<NodeName>,
+}
+
+/// The way of one process into the world.
+pub struct FakeReach {
+    pub world: World,
+    pub process: FakeProcess,
+}
+
+impl Reach for FakeReach {
+    fn connect<'a>(&'a self, cluster: &'a Cluster, _: &'a dyn EventSink) -> BoxFuture<'a, Connections> {
+        let host = |node: &provision::cluster::Node| {
+            let host = self.world.machine(&node.name, &self.process);
+            let recorded: SharedHost = Arc::new(Recorded { host, writes: Arc::clone(&self.world.writes) });
+            (node.name.clone(), Ok(recorded))
+        };
+        Box::pin(ready(cluster.nodes.iter().map(host).collect()))
+    }
+
+    fn endpoints(
+        &self,
+        _: &Cluster,
+        _: &BTreeMap<NodeName, SharedHost>,
+        _: &Credentials,
+    ) -> Result<Arc<dyn Endpoints>, EndpointError> {
+        Ok(Arc::new(FakeEndpoints { world: self.world.clone(), process: self.process.clone() }))
+    }
+}
+
+/// A host that notes what is changed on it.
+struct Recorded {
+    host: FakeHost,
+    writes: Arc<Mutex<Vec<Write>>>,
+}
+
+impl ReadHost for Recorded {
+    fn node(&self) -> &NodeName {
+        self.host.node()
+    }
+
+    fn look<'a>(&'a self, request: &'a LookRequest) -> BoxFuture<'a, Result<HostSnapshot, HostError>> {
+        self.host.look(request)
+    }
+
+    fn log_tail<'a>(&'a self, source: &'a LogSource, lines: usize) -> BoxFuture<'a, Result<Vec<String>, HostError>> {
+        self.host.log_tail(source, lines)
+    }
+
+    fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>> {
+        self.host.open_tcp(address, port)
+    }
+}
+
+impl WriteHost for Recorded {
+    fn change<'a>(
+        &'a self,
+        epoch: Epoch,
+        change: &'a Change,
+        progress: &'a (dyn Fn(u64) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), HostError>> {
+        self.writes.lock().unwrap().push((self.node().to_string(), format!("{change:?}")));
+        self.host.change(epoch, change, progress)
+    }
+}
+
+struct FakeEndpoints {
+    world: World,
+    process: FakeProcess,
+}
+
+fn failed(operation: &str, reason: &str) -> EndpointError {
+    EndpointError { operation: operation.into(), reason: reason.into() }
+}
+
+impl FakeEndpoints {
+    /// Reads count as no call of their own: they change nothing, so that dying in one leaves what dying before it leaves.
+    fn vitals(&self, operation: &str) -> Result<Vitals, EndpointError> {
+        if self.process.is_dead() { Err(failed(operation, "the process is dead")) } else { Ok(self.world.live()) }
+    }
+
+    fn api(&self, operation: &str) -> Result<(), EndpointError> {
+        let vitals = self.vitals(operation)?;
+        if vitals.apis.is_empty() { Err(failed(operation, "no apiserver answers")) } else { Ok(()) }
+    }
+
+    /// A write, with a death in it where one is due: half of the objects are applied then.
+    fn write(&self, operation: &str, act: impl FnOnce(bool)) -> Result<(), EndpointError> {
+        self.api(operation)?;
+        let died = || failed(operation, "the process is dead");
+        let death = self.process.enter().map_err(|_| died())?;
+        if death != Some(Moment::Before) {
+            act(death == Some(Moment::Within));
+        }
+        if death.is_some() { Err(died()) } else { Ok(()) }
+    }
+
+    fn with_status(&self, mut object: Value, nodes: usize) -> Value {
+        let conditions = json!([{ "type": "Ready", "status": "True" }]);
+        let has_network = self.world.stored().keys().any(|key| key.kind == "DaemonSet");
+        match object["kind"].as_str() {
+            Some("Node") if has_network => object["status"] = json!({ "conditions": conditions }),
+            Some("DaemonSet") => {
+                object["status"] = json!({
+                    "desiredNumberScheduled": nodes, "numberReady": nodes, "updatedNumberScheduled": nodes,
+                });
+            }
+            Some("Deployment") => {
+                let replicas = object["spec"]["replicas"].clone();
+                object["status"] = json!({ "readyReplicas": replicas, "updatedReplicas": replicas });
+            }
+            _ => {}
+        }
+        object
+    }
+}
+
+impl ReadEndpoints for FakeEndpoints {
+    fn etcd_members(&self) -> BoxFuture<'_, Result<BTreeMap<String, ObservedEtcdMember>, EndpointError>> {
+        let member = |node: NodeName| {
+            let member = ObservedEtcdMember { id: node.to_string(), peer_urls: Vec::new(), started: true };
+            (node.to_string(), member)
+        };
+        let members = self.vitals("listing members").and_then(|vitals| {
+            if !vitals.quorum {
+                return Err(failed("listing members", "no quorum"));
+            }
+            Ok(vitals.members.into_iter().map(member).collect())
+        });
+        Box::pin(ready(members))
+    }
+
+    fn etcd_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        let health = self.vitals("etcd").and_then(|vitals| {
+            let healthy = vitals.quorum && vitals.members.contains(node);
+            if healthy { Ok(()) } else { Err(failed("etcd", "not healthy")) }
+        });
+        Box::pin(ready(health))
+    }
+
+    fn api_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        let health = self
+            .vitals("API")
+            .and_then(|vitals| if vitals.apis.contains(node) { Ok(()) } else { Err(failed("API", "not ready")) });
+        Box::pin(ready(health))
+    }
+
+    fn listens<'a>(&'a self, _: &'a NodeName, _: u16) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(ready(self.vitals("a port").map(|_| ())))
+    }
+
+    fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
+        let result = self.api("reading").map(|()| {
+            let stored = self.world.stored().clone();
+            let nodes = stored.keys().filter(|key| key.kind == "Node").count();
+            let asked = stored.into_iter().filter(|(key, _)| key.kind == "Node" || keys.contains(key));
+            let mut found: BTreeMap<ObjectKey, Value> =
+                asked.map(|(key, object)| (key, self.with_status(object, nodes))).collect();
+            for key in keys.iter().filter(|key| key.kind == "Namespace") {
+                found.insert(key.clone(), json!({}));
+            }
+            found
+        });
+        Box::pin(ready(result))
+    }
+}
+
+impl Endpoints for FakeEndpoints {
+    fn apply<'a>(&'a self, _: Epoch, objects: &'a [Object]) -> BoxFuture<'a, Result<(), EndpointError>> {
+        let keys: Vec<String> = objects.iter().map(|object| object.key.to_string()).collect();
+        self.world.writes.lock().unwrap().push(("cluster".into(), keys.join(", ")));
+        let result = self.write("applying", |half| {
+            let count = if half { objects.len() / 2 } else { objects.len() };
+            for object in &objects[..count] {
+                self.world.stored().insert(object.key.clone(), object.body.clone());
+            }
+        });
+        Box::pin(ready(result))
+    }
+
+    fn set_node_metadata<'a>(
+        &'a self,
+        _: Epoch,
+        metadata: &'a NodeMetadata,
+    ) -> BoxFuture<'a, Result<(), EndpointError>> {
+        self.world.writes.lock().unwrap().push((metadata.name.to_string(), "labels and taints".into()));
+        let result = self.write("setting labels and taints", |half| {
+            let mut stored = self.world.stored();
+            let Some(node) = stored.get_mut(&ObjectKey::node(&metadata.name)) else { return };
+            let taint = |taint: &provision::cluster::Taint| {
+                json!({ "key": taint.key, "value": taint.value, "effect": taint.effect })
+            };
+            node["spec"]["taints"] = metadata.taints.iter().map(taint).collect();
+            if !half {
+                node["metadata"]["labels"] = json!(metadata.labels);
+            }
+        });
+        Box::pin(ready(result))
+    }
+}
