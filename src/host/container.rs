@@ -192,7 +192,7 @@ fn irregularities(config: &Value, host: &Value, image: Option<&Value>) -> Vec<St
     for name in UNWANTED {
         expect(name, &host[name], is_empty(&host[name]));
     }
-    found.extend(security_options(&host["SecurityOpt"]));
+    found.extend(security_options(&host["SecurityOpt"], privileged));
     found.extend(beyond_image(config, image));
     found
 }
@@ -216,8 +216,10 @@ fn drops_all(value: &Value) -> bool {
     texts(value).iter().any(|name| matches!(name.as_str(), "ALL" | "CAP_ALL"))
 }
 
-fn security_options(value: &Value) -> Vec<String> {
-    let options = texts(value);
+fn security_options(value: &Value, privileged: bool) -> Vec<String> {
+    let mut options = texts(value);
+    // Docker adds it to every privileged container by itself.
+    options.retain(|option| !(privileged && option == "label=disable"));
     let is_ours = |option: &String| {
         matches!(option.as_str(), "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true")
     };
@@ -249,10 +251,20 @@ pub(super) fn images(list: &Value) -> BTreeMap<ImageReference, Digest> {
     for image in list.as_array().into_iter().flatten() {
         let Some(id) = image["Id"].as_str().and_then(Digest::parse) else { continue };
         for tag in texts(&image["RepoTags"]).into_iter().filter(|tag| !tag.starts_with("<none>")) {
-            found.insert(ImageReference(tag), id.clone());
+            found.insert(full_name(&tag), id.clone());
         }
     }
     found
+}
+
+/// Docker lists images of its own hub by their short names: `haproxy:2.8` is `docker.io/library/haproxy:2.8`.
+fn full_name(listed: &str) -> ImageReference {
+    let is_registry = |first: &str| first.contains(['.', ':']) || first == "localhost";
+    ImageReference(match listed.split_once('/') {
+        Some((first, _)) if is_registry(first) => listed.to_owned(),
+        Some(_) => format!("docker.io/{listed}"),
+        None => format!("docker.io/library/{listed}"),
+    })
 }
 
 /// Names in a list of containers.

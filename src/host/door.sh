@@ -5,6 +5,8 @@ LC_ALL=C
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 umask 077
+# A connection that breaks must not end us in the middle: what was begun is finished or taken back.
+trap '' PIPE HUP
 # Files that are too large to be digested at each look: `<digest> <size> <mtime> <ctime> <inode> <path>` a line.
 digests=/var/lib/provision/digests
 fail() { printf '%s\n' "$*" >&2; exit 1; }
@@ -17,29 +19,26 @@ IFS= read -r request
 # has its mode from the first moment and is synced before it is renamed: whenever the power goes, the old one is there or
 # the new one.
 put() {
-  work=/run/provision-put
-  : >"$work"
-  while IFS= read -r folder && [ -n "$folder" ]; do
-    printf '%s\n' "$folder" >>"$work"
-    rm -rf "$folder/.provision-new"
-  done
+  folders=/run/provision-put.folders
+  : >"$folders"
+  trap 'clear_new; rm -f "$folders"' EXIT
+  while IFS= read -r folder && [ -n "$folder" ]; do printf '%s\n' "$folder" >>"$folders"; done
+  clear_new
   tar -xmpf - --numeric-owner -C /
   while IFS= read -r folder; do
     set --
     for new in "$folder"/.provision-new/*; do
       if [ -f "$new" ] && [ ! -L "$new" ]; then set -- "$@" "$new"; fi
-    done
-    [ $# -eq 0 ] || sync "$@"
-    for new in "$folder"/.provision-new/*; do
       old=$folder/${new##*/}
       if [ -d "$old" ] && [ ! -L "$old" ]; then fail "$old is a directory"; fi
     done
+    [ $# -eq 0 ] || sync "$@"
     mv -f -t "$folder" "$folder"/.provision-new/*
-    rmdir "$folder/.provision-new"
     sync "$folder"
-  done <"$work"
-  rm -f "$work"
+  done <"$folders"
 }
+# clear_new: takes away what an interrupted put has left, and what this one leaves when it fails.
+clear_new() { while IFS= read -r folder; do rm -rf "$folder/.provision-new"; done <"$folders"; }
 
 # send: mode, owner, digest, path, then the bytes.
 send() {

@@ -29,7 +29,7 @@ use crate::state::HostSnapshot;
 pub use change::{Change, Payload, Transfer};
 pub use connection::SshOptions;
 pub use error::HostError;
-pub use fake::{FakeHost, FakeProcess, Moment};
+pub use fake::{Dead, FakeHost, FakeProcess, Moment};
 pub use round_trips::RoundTripCount;
 pub use ssh::{Connected, Ssh};
 
@@ -85,6 +85,11 @@ pub trait ReadHost: Send + Sync {
 
     /// Opens a connection from the host to an address and port (loopback or another node).
     fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>>;
+
+    /// Round trips to this host so far, where somebody counts them; for figures only.
+    fn round_trips(&self) -> Option<RoundTripCount> {
+        None
+    }
 }
 
 /// The half that changes a host: one method, the door.

@@ -52,11 +52,6 @@ impl Ssh {
         Ok((host, Connected { new_key_fingerprint }))
     }
 
-    /// Round trips over this host's connections so far.
-    pub fn round_trips(&self) -> RoundTripCount {
-        self.trips.count()
-    }
-
     /// The connection for big streams, made when it is first needed and again when it broke.
     pub(super) async fn bulk(&self) -> Result<Arc<Connection>, HostError> {
         let mut bulk = self.bulk.lock().await;
@@ -226,6 +221,10 @@ impl ReadHost for Ssh {
 
     fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>> {
         Box::pin(self.main.open_tcp(address, port))
+    }
+
+    fn round_trips(&self) -> Option<RoundTripCount> {
+        Some(self.trips.count())
     }
 }
 

@@ -30,11 +30,17 @@ impl HttpsError {
             if let Some(tls) = tls_error(current) {
                 return Self::Tls(tls.clone());
             }
-            deepest = current.to_string();
+            deepest = words(current);
             next = current.source();
         }
         Self::Transport(deepest)
     }
+}
+
+/// rustls explains a connection that ends without farewell with an address of its manual.
+fn words(error: &(dyn Error + 'static)) -> String {
+    let ended = |error: &std::io::Error| error.kind() == std::io::ErrorKind::UnexpectedEof;
+    if error.downcast_ref().is_some_and(ended) { "the connection was closed".to_owned() } else { error.to_string() }
 }
 
 /// `io::Error` does not show the error that it wraps as its source.
@@ -43,4 +49,19 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
         return wrapper.get_ref().and_then(|inner| tls_error(inner));
     }
     error.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_just_ends_is_no_riddle() {
+        let error = io::Error::new(ErrorKind::UnexpectedEof, "peer closed connection, see https://example.org");
+        assert_eq!(HttpsError::of(&error).to_string(), "the connection was closed");
+        let other = io::Error::new(ErrorKind::ConnectionReset, "connection reset by peer");
+        assert_eq!(HttpsError::of(&other).to_string(), "connection reset by peer");
+    }
 }

@@ -12,6 +12,7 @@ use super::keys::{Material, file_name, render_keys};
 use super::lock::Holder;
 use super::run_log::RunLog;
 use super::state::{CURRENT_FILE, ETCD_FILE, GENERATIONS, KEYS, RUNS, State};
+use crate::base::Digest;
 
 const LOCK: &str = "LOCK";
 
@@ -149,7 +150,8 @@ impl StateFolder {
     fn next_generation(&self, config: &str, pins: Pins) -> Generation {
         let last = self.state.generations.last().map_or(0, |generation| generation.number.0);
         let (run, parent) = (self.run.run.clone(), self.state.current);
-        let lock = GenerationLock { format: FORMAT, tool: tool_version(), run, parent, pins };
+        let (tool, config_digest) = (tool_version(), Digest::of(config));
+        let lock = GenerationLock { format: FORMAT, tool, run, parent, config: config_digest, pins };
         Generation { number: GenerationNumber(last + 1), config: config.to_owned(), lock }
     }
 }

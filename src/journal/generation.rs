@@ -55,6 +55,8 @@ pub struct GenerationLock {
     pub run: RunId,
     /// The generation that was current then; none for the first. The chain of parents is what `rollback` walks.
     pub parent: Option<GenerationNumber>,
+    /// SHA-256 of the `cluster.yml` beside it: half a file would be another cluster.
+    pub config: Digest,
     /// The bytes that every node runs.
     pub pins: Pins,
 }
@@ -128,6 +130,9 @@ pub(super) fn read_generation(
     let config = disk.read(&config_path).map_err(failed("reading", &config_path))?;
     let config = String::from_utf8(config).map_err(|error| damaged(&config_path, &error))?;
     let lock_path = folder.join(LOCK_FILE);
-    let lock = read_json(disk, &lock_path)?.ok_or_else(|| damaged(&lock_path, &"it is missing"))?;
+    let lock: GenerationLock = read_json(disk, &lock_path)?.ok_or_else(|| damaged(&lock_path, &"it is missing"))?;
+    if Digest::of(&config) != lock.config {
+        return Err(damaged(&config_path, &format!("its bytes are not those that {LOCK_FILE} names")));
+    }
     Ok(Generation { number, config, lock })
 }

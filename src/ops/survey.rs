@@ -114,19 +114,9 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
     let cluster = &input.loaded.cluster;
     let release = &input.loaded.release;
     let mut findings = plan::preflight(cluster, &observed, &limits(release));
-    stop_on_errors(&findings)?;
-    let locked = input.state.aimed().or(input.state.current()).map(|generation| &generation.lock.pins);
-    let images = desired::images(cluster, release);
-    let resolved = resolve(&PinInput { release, locked, bundles: input.bundles, observed: &observed, images })?;
-    let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, &completion));
-    let desired = desired::render(&desired::Input {
-        cluster,
-        facts: &facts(&observed),
-        bundle: &completion.bundle,
-        release,
-        pins: &resolved.pins,
-        etcd_token: &etcd.token,
-    })?;
+    // What is wrong with the hosts comes first: it may be why nothing can be rendered for them.
+    let Rendered { resolved, etcd, desired } =
+        rendered(input, &observed, &completion).or_else(|error| stop_on_errors(&findings).and(Err(error)))?;
     let history = history(input.state, input.loaded, &etcd);
     let plan_input = plan::Input {
         cluster,
@@ -140,6 +130,31 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
     stop_on_errors(&findings)?;
     let plan = plan::make(&plan_input);
     Ok(Survey { hosts, endpoints, observed, completion, etcd, resolved, desired, plan, warnings: findings, request })
+}
+
+/// What shall be, and what it was made of.
+struct Rendered {
+    resolved: Resolved,
+    etcd: EtcdRecord,
+    desired: Desired,
+}
+
+fn rendered(input: &SurveyInput<'_>, observed: &Observed, completion: &Completion) -> Result<Rendered, OperationError> {
+    let cluster = &input.loaded.cluster;
+    let release = &input.loaded.release;
+    let locked = input.state.aimed().or(input.state.current()).map(|generation| &generation.lock.pins);
+    let images = desired::images(cluster, release);
+    let resolved = resolve(&PinInput { release, locked, bundles: input.bundles, observed, images })?;
+    let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, completion));
+    let desired = desired::render(&desired::Input {
+        cluster,
+        facts: &facts(observed),
+        bundle: &completion.bundle,
+        release,
+        pins: &resolved.pins,
+        etcd_token: &etcd.token,
+    })?;
+    Ok(Rendered { resolved, etcd, desired })
 }
 
 fn stop_on_errors(findings: &[PreflightFinding]) -> Result<(), OperationError> {

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use harness::tool::Tool;
-use harness::{Lab, NEW};
+use harness::{Lab, V1_34};
 use measured::{Measured, measure};
 
 /// How often the short commands are measured; the middle value counts.
@@ -44,10 +44,10 @@ fn help(table: &mut Table) {
 /// Both start from the same copy of a prepared host: runtime installed, images and programs present.
 fn one_node(table: &mut Table) {
     let kubeadm = {
-        let lab = Lab::prepared("1", NEW);
+        let lab = Lab::prepared("1", V1_34);
         kubeadm::init(&lab)
     };
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     let up = measure(&mut lab.tool().start_up());
     let registered = up.step("h1/registered");
     let ratio = registered.as_secs_f64() / kubeadm.as_secs_f64();
@@ -60,7 +60,7 @@ fn one_node(table: &mut Table) {
 }
 
 fn three_nodes(table: &mut Table) {
-    let lab = Lab::prepared("3", NEW);
+    let lab = Lab::prepared("3", V1_34);
     let up = measure(&mut lab.tool().start_up());
     let registered = ["h1", "h2", "h3"].map(|host| up.step(&format!("{host}/registered"))).into_iter().max();
     table.row("up, 3 nodes: all registered", &seconds(registered.expect("three times")), "15 s");

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::harness::{Kubectl, Lab, NEW, OLD, Picture, Ran};
+use crate::harness::{Kubectl, Lab, Picture, Ran, V1_24, V1_34};
 
 /// Regular files that the tool owns alone, and whose every byte it answers for.
 const OWNED_FILES: &str = "find /etc/kubernetes /opt/provision /opt/cni/bin /etc/systemd/system/kubelet.service \
@@ -123,10 +123,10 @@ fn changes_to_what_runs_are_planned_shown_and_refused_by_name() {
     fs::write(lab.config(), &config).expect("cluster.yml");
     lab.tool().finds_nothing_to_do();
 
-    lab.edit_config(NEW, OLD);
-    let both = lab.tool().with_bundle(&lab.bundle(OLD));
+    lab.edit_config(V1_34, V1_24);
+    let both = lab.tool().with_bundle(&lab.bundle(V1_24));
     let before = Picture::of_host(&lab, "h1");
-    both.plan().expect(2).says("kube-apiserver").says(OLD);
+    both.plan().expect(2).says("kube-apiserver").says(V1_24);
     both.up().expect(4).says("kube-apiserver").says("refused");
     Picture::of_host(&lab, "h1").is_as(&before);
 
@@ -136,7 +136,7 @@ fn changes_to_what_runs_are_planned_shown_and_refused_by_name() {
 
 /// One living node.
 fn cluster() -> Lab {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
     lab
 }

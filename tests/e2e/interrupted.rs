@@ -1,6 +1,6 @@
 //! `up` killed in the middle is completed by the next one.
 
-use crate::harness::{Kubectl, Lab, NEW, Picture};
+use crate::harness::{Kubectl, Lab, Picture, V1_34};
 
 /// How many points a whole `up` is killed at.
 const POINTS: usize = 10;
@@ -8,7 +8,7 @@ const POINTS: usize = 10;
 #[test]
 fn an_up_killed_at_any_of_ten_points_is_completed_by_the_next() {
     let whole = {
-        let lab = Lab::prepared("1", NEW);
+        let lab = Lab::prepared("1", V1_34);
         lab.tool().start_up().finish().len()
     };
     println!("an undisturbed run has {whole} events");
@@ -18,7 +18,7 @@ fn an_up_killed_at_any_of_ten_points_is_completed_by_the_next() {
 }
 
 fn killed_after(events: usize) {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     let mut running = lab.tool().start_up();
     for _ in 0..events {
         assert!(running.next().is_some(), "up ended after {} events instead of being killed", running.seen().len());
@@ -34,7 +34,7 @@ fn killed_after(events: usize) {
 #[test]
 fn the_first_start_of_three_etcd_members_survives_a_kill_between_any_two() {
     for started in [1, 2] {
-        let lab = Lab::prepared("3", NEW);
+        let lab = Lab::prepared("3", V1_34);
         let mut running = lab.tool().start_up();
         for _ in 0..started {
             running.read_until(&["\"step-started\"", "/container/etcd\""]);

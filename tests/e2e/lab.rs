@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use crate::harness::{Lab, NEW, OLD, run};
+use crate::harness::{Lab, V1_24, V1_34, run};
 
 #[test]
 fn every_program_of_the_bundles_reports_the_version_of_its_tag() {
-    let lab = Lab::none(NEW);
-    for version in [NEW, OLD, "workload"] {
+    let lab = Lab::none(V1_34);
+    for version in [V1_34, V1_24, "workload"] {
         let ran = lab.command(&["verify", version]).succeeded();
         assert!(ran.stdout.lines().count() > usize::from(version != "workload") * 20, "{ran}");
         assert!(!ran.has("WRONG"), "{ran}");
@@ -19,15 +19,15 @@ fn too_little_disk_is_said_before_anything_is_built() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().to_str().expect("text").to_owned();
     run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "lab-test", &path])).succeeded();
-    let lab = Lab::none(NEW);
-    let ran = lab.command_with(&["bundle", NEW], &[("PROVISION_LAB_CACHE", &path)]);
+    let lab = Lab::none(V1_34);
+    let ran = lab.command_with(&["bundle", V1_34], &[("PROVISION_LAB_CACHE", &path)]);
     run(Command::new("umount").arg(&path)).succeeded();
     ran.expect(1).says("MiB of disk").says("MiB are free");
 }
 
 #[test]
 fn a_killed_lab_call_is_completed_by_the_next_and_down_leaves_nothing() {
-    let lab = Lab::none(NEW);
+    let lab = Lab::none(V1_34);
     for host in ["h1", "h2"] {
         lab.kill_when(&["hosts", "2"], &format!("host {host} to be made"), || lab.has_host(host));
         lab.command(&["hosts", "2"]).succeeded();

@@ -13,6 +13,7 @@ mod lab;
 mod old_version;
 mod preflight;
 mod restart;
+mod ssh;
 mod state_folder;
 mod tenant;
 mod three_nodes;

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::harness::{Kubectl, Lab, OLD, Picture};
+use crate::harness::{Kubectl, Lab, Picture, V1_24};
 use crate::tenant::{deployment, privileged_pod_is_refused, restricted_deployment_runs};
 
 #[test]
 fn kubernetes_1_24_runs_and_its_policy_fills_in_what_a_pod_leaves_out() {
-    let lab = Lab::prepared("1", OLD);
+    let lab = Lab::prepared("1", V1_24);
     lab.tool().up().succeeded();
     lab.load_workload_image();
     let operator = Kubectl::operator(&lab);

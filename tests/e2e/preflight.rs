@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::harness::{Kubectl, Lab, NEW, Picture};
+use crate::harness::{Kubectl, Lab, Picture, V1_34};
 
 #[test]
 fn everything_wrong_with_all_hosts_is_reported_together_and_nothing_is_changed() {
-    let lab = Lab::empty("3", NEW);
+    let lab = Lab::empty("3", V1_34);
     let nobody = format!(
         "  - address: {}\n    hostname_override: h9\n    user: root\n    role: [worker]\nservices:",
         lab.address("h9")
@@ -41,7 +41,7 @@ fn everything_wrong_with_all_hosts_is_reported_together_and_nothing_is_changed()
 
 #[test]
 fn a_user_with_sudo_brings_up_a_cluster_and_one_without_is_told_what_is_missing() {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     lab.edit_config("user: root", "user: ops");
     lab.script("h1", "mv /etc/sudoers.d/ops /root/sudoers");
     lab.tool().up().expect(4).says("sudo").says("ops");
@@ -55,7 +55,7 @@ fn a_user_with_sudo_brings_up_a_cluster_and_one_without_is_told_what_is_missing(
 
 #[test]
 fn a_first_host_key_is_recorded_and_shown_unless_strict() {
-    let lab = Lab::empty("1", NEW);
+    let lab = Lab::empty("1", V1_34);
     let known_hosts = lab.folder().join("cluster.known_hosts");
     let real = fs::read_to_string(&known_hosts).expect("known hosts");
     fs::remove_file(&known_hosts).expect("known hosts");

@@ -1,10 +1,10 @@
 //! Hosts that go and come back.
 
-use crate::harness::{Kubectl, Lab, NEW, SECOND, until};
+use crate::harness::{Kubectl, Lab, SECOND, V1_34, until};
 
 #[test]
 fn a_rebooted_host_comes_back_by_itself() {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
     let containers = "docker ps -aq --no-trunc | sort";
     let before = lab.script("h1", containers);
@@ -20,7 +20,7 @@ fn a_rebooted_host_comes_back_by_itself() {
 
 #[test]
 fn killing_any_one_of_three_nodes_leaves_the_api_answering_through_every_living_proxy() {
-    let lab = Lab::prepared("3", NEW);
+    let lab = Lab::prepared("3", V1_34);
     lab.tool().up().succeeded();
     let hosts = ["h1", "h2", "h3"];
     for host in hosts {

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Lab, NEW, Picture};
+use crate::harness::{Lab, Picture, V1_34};
 
 #[test]
 fn without_its_state_a_living_cluster_is_left_alone_and_a_damaged_state_stops_everything() {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
     let before = Picture::of_host(&lab, "h1");
 
@@ -40,7 +40,7 @@ fn without_its_state_a_living_cluster_is_left_alone_and_a_damaged_state_stops_ev
 
 #[test]
 fn a_second_up_at_the_same_time_is_refused_and_told_of_the_first() {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     let mut first = lab.tool().start_up();
     first.read_until(&["\"run-started\""]);
     let process = first.process().to_string();

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{AGNHOST, Kubectl, Lab, NEW, SECOND, until};
+use crate::harness::{AGNHOST, Kubectl, Lab, SECOND, V1_34, until};
 
 #[test]
 fn an_ordinary_identity_runs_restricted_workloads_and_no_others() {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
     lab.load_workload_image();
     let operator = Kubectl::operator(&lab);
@@ -28,7 +28,7 @@ fn an_ordinary_identity_runs_restricted_workloads_and_no_others() {
 
 #[test]
 fn a_secret_read_straight_from_etcd_is_not_readable() {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
     let operator = Kubectl::operator(&lab);
     let text = "a-text-that-nobody-may-find";

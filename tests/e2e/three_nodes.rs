@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::harness::{AGNHOST, Kubectl, Lab, NEW, SECOND, until};
+use crate::harness::{AGNHOST, Kubectl, Lab, SECOND, V1_34, until};
 
 #[test]
 fn three_nodes_serve_node_ports_and_pods_reach_each_other_by_name() {
-    let lab = Lab::prepared("3", NEW);
+    let lab = Lab::prepared("3", V1_34);
     lab.tool().up().succeeded();
     lab.load_workload_image();
     let kubectl = Kubectl::operator(&lab);

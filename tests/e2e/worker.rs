@@ -1,10 +1,10 @@
 //! A worker that joins, and what its credentials are good for.
 
-use crate::harness::{Kubectl, Lab, NEW, Picture};
+use crate::harness::{Kubectl, Lab, Picture, V1_34};
 
 #[test]
 fn a_worker_added_to_cluster_yml_joins_and_reaches_neither_etcd_nor_other_nodes_secrets() {
-    let lab = Lab::prepared("1", NEW);
+    let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
     let before = Picture::of_containers(&lab, "h1");
     lab.grow("1+1");

@@ -1,11 +1,11 @@
 //! The fake host keeps the contract, and dies where it is told to.
 
 #[path = "../support/host_contract.rs"]
-mod host_contract;
+mod contract;
 
 use std::sync::Arc;
 
-use host_contract::{Hands, Subject, contract_cases, transfer};
+use contract::{Hands, Subject, contract_cases, transfer};
 use provision::base::{Digest, Epoch, NodeName};
 use provision::host::{Change, FakeHost, FakeProcess, HostError, LookRequest, Moment, ReadHost as _, WriteHost as _};
 use provision::state::{Component, Content, FileSpec, ImageIdentity, ImageReference, Owner};
@@ -15,10 +15,6 @@ struct FakeHands(FakeHost);
 impl Hands for FakeHands {
     fn put(&self, path: &str, bytes: &[u8]) {
         self.0.put(path, bytes);
-    }
-
-    fn stop_container(&self, name: &str) {
-        self.0.by_hand(|state| state.containers.get_mut(name).unwrap().running = false);
     }
 }
 
@@ -43,7 +39,7 @@ macro_rules! tests_of {
     ($($case:ident),*) => {
         $(#[tokio::test]
         async fn $case() {
-            host_contract::$case(fake().await).await;
+            contract::$case(fake().await).await;
         })*
     };
 }

@@ -15,8 +15,6 @@ use provision::state::{
 pub trait Hands: Send + Sync {
     /// Makes a file of root's, or gives one that is there other bytes.
     fn put(&self, path: &str, bytes: &[u8]);
-    /// Stops a container.
-    fn stop_container(&self, name: &str);
 }
 
 /// A host under test and what can be done to it.
@@ -164,8 +162,8 @@ pub async fn a_folder_in_the_place_of_a_file_stays(subject: Subject) {
     assert!(matches!(make(&subject, Change::Remove(vec![path.clone()])).await, Err(HostError::Refused { .. })));
     let send = Change::Send { path: path.clone(), owner: Owner::ROOT, mode: 0o600, payload: transfer(vec![1]) };
     assert!(matches!(make(&subject, send).await, Err(HostError::Refused { .. })));
-    let seen = entries(&subject, &path).await;
-    assert_eq!(seen.keys().collect::<Vec<_>>(), [&path]);
+    let seen = entries(&subject, &root).await;
+    assert_eq!(seen.keys().collect::<Vec<_>>(), [&root, &path]);
 }
 
 pub async fn values_that_would_be_other_values_are_refused(subject: Subject) {
@@ -267,7 +265,7 @@ pub async fn files_and_links_are_removed(subject: Subject) {
     }
 }
 
-fn spec(subject: &Subject, name: &str) -> ContainerSpec {
+pub fn spec(subject: &Subject, name: &str) -> ContainerSpec {
     ContainerSpec {
         name: name.to_owned(),
         image: subject.image.clone(),
@@ -286,14 +284,17 @@ fn spec(subject: &Subject, name: &str) -> ContainerSpec {
     }
 }
 
-async fn load(subject: &Subject) {
-    let change = Change::LoadImage {
+pub fn load_change(subject: &Subject) -> Change {
+    Change::LoadImage {
         store: ImageStore::Docker,
         reference: subject.image.reference.clone(),
         id: Some(subject.image.id.clone()),
         payload: subject.archive.clone(),
-    };
-    make(subject, change).await.unwrap();
+    }
+}
+
+async fn load(subject: &Subject) {
+    make(subject, load_change(subject)).await.unwrap();
 }
 
 pub async fn images_are_loaded_into_both_stores(subject: Subject) {
@@ -343,11 +344,17 @@ pub async fn a_container_is_made_started_and_removed(subject: Subject) {
     subject.host.log_tail(&LogSource::Container(name.into()), 10).await.unwrap();
     let remove = Change::RemoveContainer(name.into());
     assert!(matches!(make(&subject, remove.clone()).await, Err(HostError::Refused { .. })));
-    subject.hands.stop_container(name);
+    let stop = Change::StopContainer(name.into());
+    for _ in 0..2 {
+        make(&subject, stop.clone()).await.unwrap();
+        let stopped = look(&subject, request()).await.containers.remove(name).unwrap();
+        assert!(!stopped.running && stopped.status == "exited" && stopped.exit_code.is_some(), "{stopped:?}");
+    }
     for _ in 0..2 {
         make(&subject, remove.clone()).await.unwrap();
         assert!(!look(&subject, request()).await.containers.contains_key(name));
     }
+    make(&subject, stop).await.unwrap();
 }
 
 pub async fn a_container_needs_its_image(subject: Subject) {

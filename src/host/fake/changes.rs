@@ -28,6 +28,7 @@ pub(super) fn make(
         Change::LoadImage { store: ImageStore::Docker, .. }
             | Change::CreateContainer(_)
             | Change::StartContainer(_)
+            | Change::StopContainer(_)
             | Change::RemoveContainer(_)
     );
     if !for_docker {
@@ -76,6 +77,7 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
         Change::SetSysctls(settings) => machine.state.sysctls.extend(settings.clone()),
         Change::CreateContainer(spec) => create(machine, spec)?,
         Change::StartContainer(name) => start(machine, name)?,
+        Change::StopContainer(name) => stop(machine, name),
         Change::RemoveContainer(name) => remove_container(machine, name)?,
         Change::Units { enable, start, restart } => {
             part(enable, half).iter().try_for_each(|unit| with_unit(machine, unit, true, false))?;
@@ -239,6 +241,14 @@ fn start(machine: &mut Machine, name: &str) -> Result<(), Refusal> {
     container.exit_code = None;
     container.started_at.get_or_insert_with(|| "2026-01-01T00:00:00Z".into());
     Ok(())
+}
+
+fn stop(machine: &mut Machine, name: &str) {
+    if let Some(container) = machine.state.containers.get_mut(name).filter(|container| container.running) {
+        container.status = "exited".into();
+        container.running = false;
+        container.exit_code = Some(0);
+    }
 }
 
 fn remove_container(machine: &mut Machine, name: &str) -> Result<(), Refusal> {

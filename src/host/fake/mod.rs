@@ -13,7 +13,7 @@ use super::{Change, HostError, HostStream, LogSource, LookRequest, ReadHost, Wri
 use crate::base::{Epoch, NodeName};
 use crate::state::HostSnapshot;
 
-pub use process::{FakeProcess, Moment};
+pub use process::{Dead, FakeProcess, Moment};
 
 use machine::Machine;
 

@@ -26,7 +26,8 @@ struct Life {
 }
 
 /// The process is dead already.
-pub(super) struct Dead;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dead;
 
 impl FakeProcess {
     /// A process that has made no call.
@@ -49,8 +50,12 @@ impl FakeProcess {
         self.life().dead
     }
 
-    /// Counts a call, and tells whether the process dies in it.
-    pub(super) fn enter(&self) -> Result<Option<Moment>, Dead> {
+    /// Counts a call, and tells whether the process dies in it. For whatever else the process calls besides its hosts.
+    ///
+    /// # Errors
+    ///
+    /// It is dead already.
+    pub fn enter(&self) -> Result<Option<Moment>, Dead> {
         let mut life = self.life();
         if life.dead {
             return Err(Dead);

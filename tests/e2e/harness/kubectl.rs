@@ -51,13 +51,16 @@ impl Kubectl {
         command
     }
 
-    /// The same cluster as another identity, known by a token.
-    pub fn with_token(&self, name: &str, token: &str) -> Self {
+    /// The same cluster as another identity, known by a token, at home in a namespace.
+    fn with_token(&self, namespace: &str, token: &str) -> Self {
         let mut config = self.json(&["config", "view", "--raw", "--minify"]);
+        for context in config["contexts"].as_array_mut().into_iter().flatten() {
+            context["context"]["namespace"] = json!(namespace);
+        }
         for user in config["users"].as_array_mut().into_iter().flatten() {
             user["user"] = json!({ "token": token });
         }
-        let kubeconfig = self.kubeconfig.with_file_name(format!("kubeconfig-{name}"));
+        let kubeconfig = self.kubeconfig.with_file_name(format!("kubeconfig-{namespace}"));
         write(&kubeconfig, &config);
         Self { program: self.program.clone(), kubeconfig }
     }

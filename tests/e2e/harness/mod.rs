@@ -15,8 +15,8 @@ pub use ran::{Ran, run, run_with_input};
 pub use wait::{SECOND, until};
 
 /// The newest Kubernetes that the lab builds.
-pub const NEW: &str = "v1.34.1";
+pub const V1_34: &str = "v1.34.1";
 /// The last Kubernetes with PodSecurityPolicy.
-pub const OLD: &str = "v1.24.17";
+pub const V1_24: &str = "v1.24.17";
 /// The workload image that the lab puts on its hosts; it has no numeric user of its own.
 pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.56";

@@ -53,9 +53,11 @@ impl Picture {
         Self(lab.script(host, script).lines().filter_map(line).collect())
     }
 
-    /// Files of a folder on this machine.
-    pub fn of_folder(folder: &Path) -> Self {
-        let files = run(Command::new("find").arg(folder).args(["-printf", "%p|%y %T@ %C@ %i %m %s\n"])).succeeded();
+    /// Files of the state folder. The lock's own file names who held it last.
+    pub fn of_state(folder: &Path) -> Self {
+        let files =
+            run(Command::new("find").arg(folder).args(["!", "-name", "LOCK", "-printf", "%p|%y %T@ %C@ %i %m %s\n"]))
+                .succeeded();
         let line = |line: &str| line.split_once('|').map(|(key, value)| (key.to_owned(), value.to_owned()));
         Self(files.stdout.lines().filter_map(line).collect())
     }
