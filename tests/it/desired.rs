@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use provision::base::{Digest, KubernetesVersion, NodeName, Secret};
-use provision::cluster::{Cluster, Network, NetworkPlugin, Node, PodSecurity, Roles, SshTarget, Taint};
+use provision::cluster::{
+    Cluster, Network, NetworkPlugin, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Roles, SshTarget,
+    Taint,
+};
 use provision::desired::{
     Desired, DesiredError, DesiredHost, Input, PayloadPin, Pins, images, look_request, predicted_cgroup_driver, render,
 };
@@ -549,6 +552,41 @@ fn the_operators_fields_lie_over_ours() {
         .find(|file| file.component == Component::KubeProxy && file.path.ends_with("/config.yaml"));
     let proxy: Value = serde_yaml::from_str(&text(&proxy.unwrap().content)).unwrap();
     assert_eq!(proxy["conntrack"]["maxPerCore"], 0);
+}
+
+/// Fields that the operator may not set and that we leave out on purpose.
+const LEFT_OUT: [&str; 13] = [
+    "bindAddressHardFail",
+    "cgroupRoot",
+    "enableDebuggingHandlers",
+    "enableServer",
+    "imageServiceEndpoint",
+    "podCIDR",
+    "registerNode",
+    // Only on nodes without the worker role.
+    "registerWithTaints",
+    "rotateCertificates",
+    "serverTLSBootstrap",
+    "staticPodPath",
+    "staticPodURL",
+    "staticPodURLHeader",
+];
+
+#[test]
+fn fields_that_the_operator_may_not_set_are_set_by_us_or_left_out_on_purpose() {
+    let desired = rendered(&cluster("v1.34.1", &[ALL]));
+    let find = |component: Component| {
+        let is_it = |file: &&FileSpec| file.component == component && file.path.ends_with("/config.yaml");
+        let file = desired.hosts[&name(1)].files.iter().find(is_it).unwrap();
+        serde_yaml::from_str::<Map<String, Value>>(&text(&file.content)).unwrap()
+    };
+    for (component, owned) in [(Component::Kubelet, OWNED_KUBELET_KEYS), (Component::KubeProxy, OWNED_KUBE_PROXY_KEYS)]
+    {
+        let written = find(component);
+        for key in owned {
+            assert!(written.contains_key(*key) || LEFT_OUT.contains(key), "{component}: {key}");
+        }
+    }
 }
 
 #[test]
