@@ -9,7 +9,7 @@ use crate::host::{Payload, Transfer};
 use crate::journal::{self, Origin, PinnedFile, PinnedImage};
 use crate::plan::Sources;
 use crate::release::Release;
-use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedHost};
+use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedEntry, ObservedHost};
 
 use super::OperationError;
 
@@ -111,7 +111,7 @@ fn keep_file(resolved: &mut Resolved, file: PinnedFile) {
     resolved.record.files.push(file);
 }
 
-/// The archive is unpacked only where its list is unknown or a host lacks a program: it costs a second and 100 MB.
+/// The archive is unpacked only where its list is unknown or a host lacks a program or has another one: it costs a second and 100 MB.
 fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationError> {
     let version = &input.release.cni_plugins;
     let locked: Vec<PinnedFile> =
@@ -148,7 +148,7 @@ fn everywhere(observed: &Observed, files: &[PinnedFile]) -> bool {
         let ObservedHost::Reached(snapshot) = host else { return true };
         files.iter().all(|file| {
             let path = format!("/opt/cni/bin/{}", file.name.trim_start_matches(CNI));
-            snapshot.entries.contains_key(&path)
+            matches!(snapshot.entries.get(&path), Some(ObservedEntry::File { digest, .. }) if *digest == file.digest)
         })
     })
 }

@@ -18,7 +18,7 @@ use provision::host::{
 use provision::state::{ImageIdentity, ImageReference, ObservedEntry, Owner};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Lab, NEW};
+use crate::harness::{Lab, V1_34};
 
 struct LabHands(Arc<Lab>);
 
@@ -79,9 +79,9 @@ fn pause() -> (ImageIdentity, Transfer, Vec<String>) {
 
 #[test]
 fn a_real_host_keeps_the_contract_of_the_fake() {
-    let lab = Arc::new(Lab::empty("1", NEW));
+    let lab = Arc::new(Lab::empty("1", V1_34));
     // The pause image is one of its parts.
-    lab.command(&["bundle", NEW]).succeeded();
+    lab.command(&["bundle", V1_34]).succeeded();
     a_real_host_keeps_the_contract_as_root_and_through_sudo(&lab);
     a_look_waits_for_at_most_three_answers_in_a_row(&lab);
     a_setting_of_sshd_that_forbids_forwarding_is_named(&lab);
@@ -89,8 +89,8 @@ fn a_real_host_keeps_the_contract_of_the_fake() {
 
 #[test]
 fn only_a_known_host_and_an_accepted_user_are_talked_to() {
-    let lab = Arc::new(Lab::empty("1", NEW));
-    lab.command(&["bundle", NEW]).succeeded();
+    let lab = Arc::new(Lab::empty("1", V1_34));
+    lab.command(&["bundle", V1_34]).succeeded();
     a_first_key_is_recorded_a_changed_one_refused(&lab);
     a_login_takes_a_key_file_or_an_agent_and_says_why_neither_worked(&lab);
     a_user_without_sudo_is_told_the_line_for_sudoers(&lab);
