@@ -55,16 +55,16 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
         Change::Write { directories, files, links } => {
             // One after the other, as the archive has them: a cut leaves the first of all.
             let all = directories.len() + files.len() + links.len();
-            let mut left = if half { all / 2 } else { all };
-            let mut next = || std::mem::replace(&mut left, left.saturating_sub(1)) > 0;
-            for folder in directories.iter().take_while(|_| next()) {
+            let left = if half { all / 2 } else { all };
+            for folder in directories.iter().take(left) {
                 machine.add_parents(&folder.path);
                 machine.add_folder(&folder.path, folder.owner, folder.mode);
             }
-            for file in files.iter().take_while(|_| next()) {
+            let left = left.saturating_sub(directories.len());
+            for file in files.iter().take(left) {
                 write(machine, file)?;
             }
-            for link in links.iter().take_while(|_| next()) {
+            for link in links.iter().take(left.saturating_sub(files.len())) {
                 check_place(machine, &link.path)?;
                 machine.add_parents(&link.path);
                 machine.add_link(&link.path, &link.target);
