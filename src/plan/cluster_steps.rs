@@ -240,7 +240,28 @@ pub fn workload_is_ready(live: &Value) -> bool {
         wanted > 0 && number("/status/numberReady") == wanted && number("/status/updatedNumberScheduled") == wanted
     } else {
         let wanted = live.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-        number("/status/readyReplicas") >= wanted && number("/status/updatedReplicas") >= wanted
+        // Ready ones of the revision before count among the ready: there must be none left.
+        let all = ["/status/replicas", "/status/updatedReplicas", "/status/readyReplicas"];
+        all.iter().all(|pointer| number(pointer) == wanted)
     };
     current && ready
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_not_ready_while_a_pod_of_its_old_revision_serves() {
+        let live = |replicas: i64, updated: i64, ready: i64| {
+            let status =
+                json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated, "readyReplicas": ready});
+            json!({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status})
+        };
+        assert!(workload_is_ready(&live(2, 2, 2)));
+        assert!(!workload_is_ready(&live(3, 2, 2)), "one old and one new pod are ready, the second new one is not");
+        assert!(!workload_is_ready(&live(2, 2, 1)));
+    }
 }

@@ -8,8 +8,7 @@ fn an_empty_host_becomes_a_ready_node_and_a_second_up_changes_nothing_at_all() {
     let tool = lab.tool();
     nothing_happens_without_consent(&lab);
 
-    let first = tool.up().succeeded().says("Pod security is `restricted`");
-    println!("{first}");
+    tool.up().succeeded().says("Pod security is `restricted`");
     let kubectl = Kubectl::operator(&lab);
     kubectl.await_nodes(&["h1"]);
     kubectl.await_pods("kube-system", "k8s-app=kube-dns", 1);

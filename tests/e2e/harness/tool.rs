@@ -52,7 +52,9 @@ impl Tool {
 
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        run(&mut self.command(arguments))
+        let ran = run(&mut self.command(arguments));
+        println!("{ran}");
+        ran
     }
 
     /// `up --yes`, to its end.
