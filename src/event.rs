@@ -20,6 +20,15 @@ pub enum Event {
         /// SHA-256 fingerprint.
         fingerprint: String,
     },
+    /// A host has been looked at, and how often somebody waited for its answer since the login. For figures.
+    RoundTrips {
+        /// Host.
+        host: NodeName,
+        /// All round trips.
+        total: usize,
+        /// The longest chain in which each waited for the one before.
+        longest_chain: usize,
+    },
     /// Something that the operator should know, without effect on the run.
     Notice {
         /// Full sentence.

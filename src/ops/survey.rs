@@ -96,8 +96,17 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
         objects: desired::object_keys(cluster, &input.loaded.release)?,
     };
     let observed = observe::gather(&subject).await;
+    tell_round_trips(input.events, &hosts);
     let request = subject.request;
     conclude(input, Seen { hosts, endpoints, observed, request }, completion)
+}
+
+fn tell_round_trips(events: &dyn EventSink, hosts: &BTreeMap<NodeName, SharedHost>) {
+    for (name, host) in hosts {
+        let Some(count) = host.round_trips() else { continue };
+        let (total, longest_chain) = (count.total, count.longest_chain);
+        events.emit(Event::RoundTrips { host: name.clone(), total, longest_chain });
+    }
 }
 
 /// What a look has brought.

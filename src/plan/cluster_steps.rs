@@ -256,8 +256,7 @@ mod tests {
     #[test]
     fn a_deployment_is_not_ready_while_a_pod_of_its_old_revision_serves() {
         let live = |replicas: i64, updated: i64, ready: i64| {
-            let status =
-                json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated, "readyReplicas": ready});
+            let status = json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated, "readyReplicas": ready});
             json!({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status})
         };
         assert!(workload_is_ready(&live(2, 2, 2)));

@@ -104,7 +104,7 @@ impl Progress {
                 let took = Duration::from_millis(*milliseconds);
                 self.end = Some(End { done: *done, failed: *failed, skipped: *skipped, took });
             }
-            Event::HostKeyRecorded { .. } | Event::Notice { .. } => {}
+            Event::HostKeyRecorded { .. } | Event::Notice { .. } | Event::RoundTrips { .. } => {}
         }
         None
     }
