@@ -99,7 +99,7 @@ fn validate(common: &Common) -> Result<u8> {
 }
 
 /// Everything that a command with hosts begins with.
-struct Session {
+struct Invocation {
     setup: Setup,
     loaded: Loaded,
     bundles: Bundles,
@@ -108,7 +108,7 @@ struct Session {
     now: i64,
 }
 
-impl Session {
+impl Invocation {
     fn open(connect: &Connect) -> Result<Self> {
         let (setup, loaded) = load(&connect.common)?;
         let bundles = Bundles::open(&connect.bundle)?;
@@ -150,35 +150,36 @@ fn console(progress: Progress) -> Console {
 }
 
 async fn plan(connect: &Connect) -> Result<u8> {
-    let session = Session::open(connect)?;
-    let state = session.peek()?;
-    let survey = ops::survey(&session.survey_input(&state)).await?;
+    let invocation = Invocation::open(connect)?;
+    let state = invocation.peek()?;
+    let survey = ops::survey(&invocation.survey_input(&state)).await?;
     for text in survey.notices() {
-        session.console.emit(Event::Notice { text });
+        invocation.console.emit(Event::Notice { text });
     }
-    session.console.finish();
+    invocation.console.finish();
     say(&format!("{}\n", survey.plan));
     let changes = survey.plan.changes() > 0 || !survey.plan.refusals.is_empty();
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })
 }
 
 async fn up(connect: &Connect, yes: bool) -> Result<u8> {
-    let session = Session::open(connect)?;
+    let invocation = Invocation::open(connect)?;
     let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
     let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
     let holder = Holder::this_process(run.clone());
-    let mut folder = StateFolder::open(Arc::new(RealDisk), &session.setup.state_folder(), holder)?;
+    let mut folder = StateFolder::open(Arc::new(RealDisk), &invocation.setup.state_folder(), holder)?;
     let state = folder.state().clone();
     let cancellation = Cancellation::default();
     let interrupts = tokio::spawn(listen(cancellation.clone()));
-    let consent = Terminal { console: &session.console, yes };
-    let input = UpInput { survey: session.survey_input(&state), run, consent: &consent, cancellation: &cancellation };
+    let consent = Terminal { console: &invocation.console, yes };
+    let input =
+        UpInput { survey: invocation.survey_input(&state), run, consent: &consent, cancellation: &cancellation };
     let result = ops::up(&mut folder, &input).await;
     interrupts.abort();
-    session.console.finish();
+    invocation.console.finish();
     match result? {
         UpOutcome::NothingToDo => say("Nothing to do.\n"),
-        UpOutcome::Applied { steps } => say(&applied(&session, steps)),
+        UpOutcome::Applied { steps } => say(&applied(&invocation, steps)),
     }
     Ok(exit::SUCCESS)
 }
@@ -190,9 +191,9 @@ async fn listen(cancellation: Cancellation) {
     }
 }
 
-fn applied(session: &Session, steps: usize) -> String {
-    let cluster = &session.loaded.cluster;
-    let config = session.setup.config.display();
+fn applied(invocation: &Invocation, steps: usize) -> String {
+    let cluster = &invocation.loaded.cluster;
+    let config = invocation.setup.config.display();
     format!(
         "Cluster {} runs Kubernetes {} ({steps} steps).\n{}  provision kubeconfig --config {config} --output kubeconfig\n  kubectl --kubeconfig kubeconfig get nodes\n",
         cluster.name,
@@ -243,19 +244,19 @@ impl Consent for Terminal<'_> {
 }
 
 async fn status(connect: &Connect) -> Result<u8> {
-    let session = Session::open(connect)?;
-    let state = session.peek()?;
-    let status = ops::status(&session.survey_input(&state)).await?;
-    session.console.finish();
+    let invocation = Invocation::open(connect)?;
+    let state = invocation.peek()?;
+    let status = ops::status(&invocation.survey_input(&state)).await?;
+    invocation.console.finish();
     say(&status.to_string());
     Ok(if status.is_healthy() { exit::SUCCESS } else { exit::CHANGES })
 }
 
 async fn kubeconfig(connect: &Connect, output: Option<PathBuf>) -> Result<u8> {
-    let session = Session::open(connect)?;
-    let state = session.peek()?;
-    let text = ops::kubeconfig(&session.survey_input(&state)).await?;
-    session.console.finish();
+    let invocation = Invocation::open(connect)?;
+    let state = invocation.peek()?;
+    let text = ops::kubeconfig(&invocation.survey_input(&state)).await?;
+    invocation.console.finish();
     match output {
         None => say(&String::from_utf8_lossy(text.expose())),
         Some(path) => ops::write_private(&path, &text)?,
