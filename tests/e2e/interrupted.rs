@@ -7,34 +7,33 @@ const POINTS: usize = 10;
 
 #[test]
 fn an_up_killed_at_any_of_ten_points_is_completed_by_the_next() {
-    let whole = {
-        let lab = Lab::prepared("1", V1_34);
-        lab.tool().start_up().finish().len()
-    };
+    let lab = Lab::prepared("1", V1_34);
+    let whole = lab.tool().start_up().finish().len();
     println!("an undisturbed run has {whole} events");
     for point in 1..=POINTS {
-        killed_after(whole * point / (POINTS + 1));
+        lab.again("1");
+        killed_after(&lab, whole * point / (POINTS + 1));
     }
 }
 
-fn killed_after(events: usize) {
-    let lab = Lab::prepared("1", V1_34);
+fn killed_after(lab: &Lab, events: usize) {
     let mut running = lab.tool().start_up();
     for _ in 0..events {
         assert!(running.next().is_some(), "up ended after {} events instead of being killed", running.seen().len());
     }
     running.kill();
     lab.tool().up().succeeded();
-    Kubectl::operator(&lab).await_nodes(&["h1"]);
-    let before = Picture::of_host(&lab, "h1");
+    Kubectl::operator(lab).await_nodes(&["h1"]);
+    let before = Picture::of_host(lab, "h1");
     lab.tool().finds_nothing_to_do();
-    Picture::of_host(&lab, "h1").is_as(&before);
+    Picture::of_host(lab, "h1").is_as(&before);
 }
 
 #[test]
 fn the_first_start_of_three_etcd_members_survives_a_kill_between_any_two() {
+    let lab = Lab::prepared("3", V1_34);
     for started in [1, 2] {
-        let lab = Lab::prepared("3", V1_34);
+        lab.again("3");
         let mut running = lab.tool().start_up();
         for _ in 0..started {
             running.read_until(&["\"step-started\"", "/container/etcd\""]);

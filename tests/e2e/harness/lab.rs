@@ -30,9 +30,14 @@ impl Lab {
     /// Hosts with the runtime installed and the images of this version present, and nothing else.
     pub fn prepared(hosts: &str, version: &str) -> Self {
         let lab = Self::none(version);
-        let tag = prepared::snapshot(&lab);
-        lab.command(&["hosts", hosts, "--fresh", "--from", &tag]).succeeded();
+        lab.again(hosts);
         lab
+    }
+
+    /// Prepared hosts in the place of those that are there, without the state of their cluster.
+    pub fn again(&self, hosts: &str) {
+        let tag = prepared::snapshot(self);
+        self.command(&["hosts", hosts, "--fresh", "--from", &tag]).succeeded();
     }
 
     /// Adds hosts to those that are there, prepared as they were; `cluster.yml` names all of them then.
