@@ -152,7 +152,7 @@ fn a_look_waits_for_at_most_three_answers_in_a_row(lab: &Arc<Lab>) {
         assert!(host.look(&request).await.unwrap().containers.contains_key(&name));
         let count = host.round_trips().unwrap();
         eprintln!("one look: {} round trips in {:?}", count.total, started.elapsed());
-        assert_eq!(count.longest_chain, 3, "{count:?}");
+        assert!((1..=3).contains(&count.longest_chain), "{count:?}");
         make(&subject, Change::RemoveContainer(name)).await.unwrap();
     });
 }
