@@ -1,7 +1,7 @@
 //! The figures of `make bench`: what takes how long on the lab, beside `kubeadm init` on the same host. Prints a
 //! table; no time is asserted, since that depends on the machine and on what else it does.
 
-#[expect(dead_code, reason = "the end-to-end scenarios use the rest of it")]
+#[expect(dead_code, unused_imports, reason = "the end-to-end scenarios use the rest of it")]
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
 

@@ -28,6 +28,7 @@ pub fn measure(running: &mut Running) -> Measured {
         let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
         match (event["event"].as_str(), event["step"].as_str()) {
             (Some("step-done"), Some(step)) => {
+                println!("{:7.2} s  {step}", running.since_start().as_secs_f64());
                 steps.insert(step.to_owned(), running.since_start());
             }
             (Some("round-trips"), _) => trips.push(event),
