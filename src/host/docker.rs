@@ -181,7 +181,9 @@ impl Docker {
 
     fn keep(&self, sender: SendRequest<Body>) {
         let mut idle = self.idle();
-        if !sender.is_closed() && idle.len() < MOST_SESSIONS {
+        // Of all of them: a second question over a new channel would wait for one answer more.
+        let most = if self.sudo { MOST_SESSIONS } else { MOST_CHANNELS };
+        if !sender.is_closed() && idle.len() < most {
             idle.push(sender);
         }
     }

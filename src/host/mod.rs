@@ -24,6 +24,7 @@ use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::base::{Epoch, NodeName};
+use crate::https::Meter;
 use crate::state::HostSnapshot;
 
 pub use change::{Change, Payload, Transfer};
@@ -37,8 +38,11 @@ pub use ssh::{Connected, Ssh};
 pub type HostStream = Pin<Box<dyn ByteStream>>;
 
 /// What a stream through a host can do.
-pub trait ByteStream: AsyncRead + AsyncWrite + Send + Sync {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync> ByteStream for T {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Sync {
+    /// Hands the counting of round trips over to whoever sends several requests at once on this stream: from its bytes
+    /// alone nobody can tell which of them waits for which.
+    fn meter(self: Pin<&mut Self>) -> Option<Arc<dyn Meter>>;
+}
 
 /// What a look at a host must find out.
 #[derive(Debug, Clone, Default)]

@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::ByteStream;
+use crate::https::Meter;
+
 /// A write of fewer bytes than this asks for nothing: acknowledgements of HTTP/2 inside TLS 1.3 have 31 to 39.
 const LEAST_QUESTION_BYTES: usize = 48;
 
@@ -49,18 +52,36 @@ impl RoundTrips {
     }
 }
 
+/// The place in the chain that the users of one stream have reached together.
+#[derive(Debug)]
+struct Chain {
+    trips: Arc<RoundTrips>,
+    place: AtomicUsize,
+}
+
+impl Meter for Chain {
+    fn asked(&self) -> usize {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    fn answered(&self, place: usize) {
+        self.place.fetch_max(self.trips.answered(place), Ordering::Relaxed);
+    }
+}
+
 /// A stream that counts each change from writing to reading as one round trip.
 pub(super) struct CountedStream<S> {
     inner: S,
     trips: Arc<RoundTrips>,
     place: usize,
     unanswered: usize,
+    handed_over: bool,
 }
 
 impl<S> CountedStream<S> {
     /// A stream whose opening was answered at `place`.
     pub fn new(inner: S, trips: Arc<RoundTrips>, place: usize) -> Self {
-        Self { inner, trips, place, unanswered: 0 }
+        Self { inner, trips, place, unanswered: 0, handed_over: false }
     }
 }
 
@@ -70,7 +91,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut this.inner).poll_read(context, buffer);
         if result.is_ready() && buffer.filled().len() > before {
-            if this.unanswered >= LEAST_QUESTION_BYTES {
+            if this.unanswered >= LEAST_QUESTION_BYTES && !this.handed_over {
                 this.place = this.trips.answered(this.place);
             }
             this.unanswered = 0;
@@ -98,6 +119,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> ByteStream for CountedStream<S> {
+    fn meter(self: Pin<&mut Self>) -> Option<Arc<dyn Meter>> {
+        let this = self.get_mut();
+        this.handed_over = true;
+        Some(Arc::new(Chain { trips: Arc::clone(&this.trips), place: AtomicUsize::new(this.place) }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
@@ -121,6 +150,20 @@ mod tests {
         exchange(&mut stream, &mut server, 31);
         exchange(&mut stream, &mut server, 100);
         assert_eq!(trips.count(), RoundTripCount { total: 3, longest_chain: 3 });
+    }
+
+    #[test]
+    fn requests_that_are_under_way_together_are_one_link_of_the_chain() {
+        let trips = Arc::new(RoundTrips::default());
+        let (client, _server) = duplex(4096);
+        let mut stream = CountedStream::new(client, Arc::clone(&trips), trips.answered(0));
+        let meter = Pin::new(&mut stream).meter().unwrap();
+        meter.answered(meter.asked());
+        let together = [meter.asked(), meter.asked()];
+        together.into_iter().for_each(|place| meter.answered(place));
+        assert_eq!(trips.count(), RoundTripCount { total: 4, longest_chain: 3 });
+        meter.answered(meter.asked());
+        assert_eq!(trips.count(), RoundTripCount { total: 5, longest_chain: 4 });
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A connection that carries many requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{ClientTls, HttpsError};
+use super::{ClientTls, HttpsError, Meter};
 
 /// Enough for a handshake over a slow line; a server that is not there answers at once through its host.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,23 +37,29 @@ pub struct Answer {
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     server: String,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 impl Connection {
-    /// Shakes hands on a stream. The requests that follow need no further round trip of their own.
-    pub async fn open<S>(stream: S, tls: &ClientTls) -> Result<Self, HttpsError>
+    /// Shakes hands on a stream. The requests that follow need no further round trip of their own. The handshake and
+    /// each request count on the meter.
+    pub async fn open<S>(stream: S, tls: &ClientTls, meter: Option<Arc<dyn Meter>>) -> Result<Self, HttpsError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        timeout(OPEN_TIMEOUT, Self::shake_hands(stream, tls)).await.map_err(|_| HttpsError::TimedOut(OPEN_TIMEOUT))?
+        timeout(OPEN_TIMEOUT, Self::shake_hands(stream, tls, meter))
+            .await
+            .map_err(|_| HttpsError::TimedOut(OPEN_TIMEOUT))?
     }
 
-    async fn shake_hands<S>(stream: S, tls: &ClientTls) -> Result<Self, HttpsError>
+    async fn shake_hands<S>(stream: S, tls: &ClientTls, meter: Option<Arc<dyn Meter>>) -> Result<Self, HttpsError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let connector = TlsConnector::from(tls.config());
+        let place = meter.as_ref().map(|meter| meter.asked());
         let stream = connector.connect(tls.server_name(), stream).await.map_err(|error| HttpsError::of(&error))?;
+        count(meter.as_ref(), place);
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
@@ -61,7 +68,7 @@ impl Connection {
             .map_err(|error| HttpsError::of(&error))?;
         // Its error also reaches every request that it breaks, which report it.
         tokio::spawn(driver);
-        Ok(Self { sender, server: tls.server_text() })
+        Ok(Self { sender, server: tls.server_text(), meter })
     }
 
     /// Whether the connection has ended; a new one must be opened then.
@@ -78,7 +85,9 @@ impl Connection {
         let (mut head, body) = request.into_parts();
         head.uri = self.absolute(&head.uri)?;
         let request = Request::from_parts(head, Full::new(body));
+        let place = self.meter.as_ref().map(|meter| meter.asked());
         let response = self.sender.clone().send_request(request).await.map_err(|error| HttpsError::of(&error))?;
+        count(self.meter.as_ref(), place);
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|error| HttpsError::of(error.as_ref()))?.to_bytes();
@@ -93,5 +102,11 @@ impl Connection {
             .path_and_query(path)
             .build()
             .map_err(|error| HttpsError::Settings(error.to_string()))
+    }
+}
+
+fn count(meter: Option<&Arc<dyn Meter>>, place: Option<usize>) {
+    if let (Some(meter), Some(place)) = (meter, place) {
+        meter.answered(place);
     }
 }

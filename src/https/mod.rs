@@ -5,8 +5,10 @@
 
 mod connection;
 mod error;
+mod meter;
 mod tls;
 
 pub use connection::{Answer, Connection};
 pub use error::HttpsError;
+pub use meter::Meter;
 pub use tls::ClientTls;

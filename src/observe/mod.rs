@@ -25,7 +25,8 @@ pub struct Subject<'a> {
 /// Looks at everything in one round.
 pub async fn gather(subject: &Subject<'_>) -> Observed {
     let looks = subject.hosts.iter().map(|(name, host)| look(name, host, &subject.request));
-    let (hosts, (api, etcd_members)) = join(join_all(looks), endpoints(subject)).await;
+    // The API first: its channel, its handshake and its requests are the longest chain.
+    let ((api, etcd_members), hosts) = join(endpoints(subject), join_all(looks)).await;
     Observed { hosts: hosts.into_iter().collect(), api, etcd_members }
 }
 

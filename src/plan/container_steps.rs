@@ -2,7 +2,7 @@
 
 use crate::base::StepId;
 use crate::host::{Change, LogSource};
-use crate::state::{Component, ContainerSpec, ObservedContainer};
+use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
 use super::host_steps::{ALIVE, HostInput};
 use super::step::{Action, Plan, Step};
@@ -78,50 +78,30 @@ fn prerequisites(host: &HostInput<'_>, component: Component) -> Vec<StepId> {
 
 fn container_differences(wanted: &ContainerSpec, seen: &ObservedContainer) -> Vec<String> {
     let mut differences = seen.irregularities.clone();
-    let is = &seen.spec;
-    let mut compare = |field: &str, same: bool, was: String, wants: String| {
-        if !same {
-            differences.push(format!("{field}: {was} instead of {wants}"));
+    for ((name, is), (_, wants)) in settings(&seen.spec).into_iter().zip(settings(wanted)) {
+        if is != wants {
+            differences.push(format!("{name}: {is} instead of {wants}"));
         }
-    };
-    compare("image", is.image.id == wanted.image.id, is.image.id.short().into(), wanted.image.id.short().into());
-    compare("entrypoint", is.entrypoint == wanted.entrypoint, is.entrypoint.join(" "), wanted.entrypoint.join(" "));
-    compare("user", is.user == wanted.user, is.user.clone(), wanted.user.clone());
-    compare("mounts", is.mounts == wanted.mounts, format!("{:?}", is.mounts), format!("{:?}", wanted.mounts));
-    compare("privileged", is.privileged == wanted.privileged, is.privileged.to_string(), wanted.privileged.to_string());
-    compare(
-        "capabilities",
-        is.capabilities == wanted.capabilities,
-        is.capabilities.join(" "),
-        wanted.capabilities.join(" "),
-    );
-    compare(
-        "read-only root",
-        is.read_only_root == wanted.read_only_root,
-        is.read_only_root.to_string(),
-        wanted.read_only_root.to_string(),
-    );
-    compare("tmpfs", is.tmpfs == wanted.tmpfs, is.tmpfs.join(" "), wanted.tmpfs.join(" "));
-    compare(
-        "oom_score_adj",
-        is.oom_score_adj == wanted.oom_score_adj,
-        is.oom_score_adj.to_string(),
-        wanted.oom_score_adj.to_string(),
-    );
-    compare(
-        "cgroup parent",
-        is.cgroup_parent == wanted.cgroup_parent,
-        is.cgroup_parent.clone(),
-        wanted.cgroup_parent.clone(),
-    );
-    compare(
-        "stop time-out",
-        is.stop_timeout_seconds == wanted.stop_timeout_seconds,
-        is.stop_timeout_seconds.to_string(),
-        wanted.stop_timeout_seconds.to_string(),
-    );
-    differences.extend(argument_differences(wanted, &is.arguments));
+    }
+    differences.extend(argument_differences(wanted, &seen.spec.arguments));
     differences
+}
+
+/// Everything but the arguments, in words: equal words mean equal settings.
+fn settings(spec: &ContainerSpec) -> [(&'static str, String); 10] {
+    let mount = |mount: &Mount| format!("{}{}", mount.path, if mount.writable { " (writable)" } else { "" });
+    [
+        ("image", spec.image.id.to_string()),
+        ("entrypoint", spec.entrypoint.join(" ")),
+        ("user", spec.user.clone()),
+        ("mounts", spec.mounts.iter().map(mount).collect::<Vec<_>>().join(", ")),
+        ("privileged", spec.privileged.to_string()),
+        ("capabilities", spec.capabilities.join(" ")),
+        ("read-only root", spec.read_only_root.to_string()),
+        ("tmpfs", spec.tmpfs.join(" ")),
+        ("oom_score_adj", spec.oom_score_adj.to_string()),
+        ("cgroup parent and stop time-out", format!("{}, {} s", spec.cgroup_parent, spec.stop_timeout_seconds)),
+    ]
 }
 
 /// First-start arguments may follow the lasting ones and do not count.

@@ -247,7 +247,8 @@ impl FakeEndpoints {
             }
             Some("Deployment") => {
                 let replicas = object["spec"]["replicas"].clone();
-                object["status"] = json!({ "readyReplicas": replicas, "updatedReplicas": replicas });
+                object["status"] =
+                    json!({ "replicas": replicas, "readyReplicas": replicas, "updatedReplicas": replicas });
             }
             _ => {}
         }
