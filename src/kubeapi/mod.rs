@@ -13,5 +13,5 @@ mod write;
 
 pub use error::{KubeApiError, RefusalReason};
 pub use node::merge_taints;
-pub use read::{AccessQuestion, Event, PodSelector, ReadApi, Readiness};
+pub use read::{ReadApi, Readiness};
 pub use write::KubeApi;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures::future::join_all;
 use http::{Method, Request};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::KubeApiError;
 use super::error::RefusalReason;
-use super::paths::{collection_path, object_path, with_query};
+use super::paths::object_path;
 use crate::base::{KubernetesVersion, NodeName};
 use crate::host::ReadHost;
 use crate::https::{Answer, ClientTls, Connection};
@@ -29,41 +29,6 @@ pub enum Readiness {
     Ready,
     /// It does not serve yet; the text names what it waits for.
     NotReady(String),
-}
-
-/// What the run's own identity might be allowed to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessQuestion {
-    /// `create`, `*`, …
-    pub verb: String,
-    /// API group; empty for the core.
-    pub group: String,
-    /// Plural, or `*`.
-    pub resource: String,
-    /// Empty for all namespaces and for objects of the cluster.
-    pub namespace: String,
-}
-
-/// Which pods are asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodSelector {
-    /// Namespace.
-    pub namespace: String,
-    /// Label selector such as `k8s-app=kube-dns`; empty for all.
-    pub labels: String,
-}
-
-/// An event about an object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Event {
-    /// RFC 3339 time of its last occurrence, empty where the server gives none.
-    pub time: String,
-    /// `Normal` or `Warning`.
-    pub level: String,
-    /// Its one-word reason.
-    pub reason: String,
-    /// Its sentence.
-    pub message: String,
 }
 
 impl ReadApi {
@@ -142,51 +107,6 @@ impl ReadApi {
         self.list("/api/v1/nodes", "listing nodes").await
     }
 
-    /// Pods by label.
-    pub async fn pods(&self, selector: &PodSelector) -> Result<Vec<Value>, KubeApiError> {
-        let key = core_key("Pod", &selector.namespace, "");
-        let path = with_query(&collection_path(&key)?, &[("labelSelector", &selector.labels)]);
-        self.list(&path, &format!("listing pods of {} ({})", selector.namespace, selector.labels)).await
-    }
-
-    /// The last lines of a pod's log, oldest first.
-    pub async fn pod_log(&self, namespace: &str, pod: &str, lines: usize) -> Result<Vec<String>, KubeApiError> {
-        let operation = format!("reading the log of Pod {namespace}/{pod}");
-        let path = format!("{}/log", object_path(&core_key("Pod", namespace, pod))?);
-        let path = with_query(&path, &[("tailLines", &lines.to_string())]);
-        let answer = self.require_success(Method::GET, &path, &operation, None).await?;
-        Ok(String::from_utf8_lossy(&answer.body).lines().map(str::to_owned).collect())
-    }
-
-    /// The events about an object, oldest first; those about objects of the cluster lie in namespace `default`.
-    pub async fn events_of(&self, key: &ObjectKey) -> Result<Vec<Event>, KubeApiError> {
-        let namespace = if key.namespace.is_empty() { "default" } else { &key.namespace };
-        let fields = format!("involvedObject.kind={},involvedObject.name={}", key.kind, key.name);
-        let path = with_query(&collection_path(&core_key("Event", namespace, ""))?, &[("fieldSelector", &fields)]);
-        let mut events: Vec<Event> =
-            self.list(&path, &format!("listing events of {key}")).await?.iter().map(event).collect();
-        events.sort();
-        Ok(events)
-    }
-
-    /// Whether the run's own identity may do something. Asking is a POST that stores nothing.
-    pub async fn may(&self, question: &AccessQuestion) -> Result<bool, KubeApiError> {
-        let operation = format!("asking whether the run may {} {}", question.verb, question.resource);
-        let body = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": { "resourceAttributes": {
-                "verb": question.verb,
-                "group": question.group,
-                "resource": question.resource,
-                "namespace": question.namespace,
-            }},
-        });
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let review = self.json(Method::POST, path, &operation, Some(("application/json", &body))).await?;
-        Ok(review.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
-    }
-
     async fn list(&self, path: &str, operation: &str) -> Result<Vec<Value>, KubeApiError> {
         let mut body = self.json(Method::GET, path, operation, None).await?;
         match body["items"].take() {
@@ -251,15 +171,6 @@ pub(super) fn core_key(kind: &str, namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { api_version, kind, namespace, name }
 }
 
-fn event(value: &Value) -> Event {
-    let text = |name: &str| value[name].as_str().map(str::to_owned);
-    // Components that use events.k8s.io leave `lastTimestamp` empty.
-    let time = text("lastTimestamp").or_else(|| text("eventTime")).unwrap_or_default();
-    let level = text("type").unwrap_or_default();
-    let reason = text("reason").unwrap_or_default();
-    Event { time, level, reason, message: text("message").unwrap_or_default() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,12 +180,5 @@ mod tests {
         let text = "[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/rbac/bootstrap-roles failed: x\n";
         let failing: Vec<_> = text.lines().filter_map(failed_check).collect();
         assert_eq!(failing, ["etcd", "poststarthook/rbac/bootstrap-roles"]);
-    }
-
-    #[test]
-    fn events_without_a_last_time_show_their_own() {
-        let value =
-            json!({"type": "Warning", "reason": "A", "message": "b", "lastTimestamp": null, "eventTime": "2026"});
-        assert_eq!(event(&value).time, "2026");
     }
 }

@@ -129,7 +129,7 @@ fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
     }
 }
 
-/// Whether a file or link of kubelet differs from what a run would write: it must be started again with the new one.
+/// Whether a run would write a file or link of this component: whoever reads it must be started again then.
 pub(super) fn rewrites(host: &HostInput<'_>, component: crate::state::Component) -> bool {
     let DesiredHost { files, links, .. } = host.wanted;
     let file = |file: &&FileSpec| file.component == component && file_difference(host, file).is_some();
