@@ -1,5 +1,7 @@
 //! The figures of `make bench`: what takes how long on the lab, beside `kubeadm init` on the same host. Prints a
 //! table; no time is asserted, since that depends on the machine and on what else it does.
+//!
+//! Words after `--` choose among them: `cargo test --release --test bench -- three-nodes`.
 
 #[expect(dead_code, unused_imports, reason = "the end-to-end scenarios use the rest of it")]
 #[path = "../e2e/harness/mod.rs"]
@@ -18,15 +20,21 @@ use measured::{Measured, measure};
 /// How often the short commands are measured; the middle value counts.
 const REPEATS: usize = 5;
 
+/// What can be measured, by name.
+const FIGURES: [(&str, fn(&mut Table)); 3] = [("help", help), ("one-node", one_node), ("three-nodes", three_nodes)];
+
 fn main() -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("bench: built without optimisation, the figures mean nothing; use `make bench`");
         return ExitCode::FAILURE;
     }
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let mut table = Table::default();
-    help(&mut table);
-    one_node(&mut table);
-    three_nodes(&mut table);
+    for (name, figures) in FIGURES {
+        if chosen.is_empty() || chosen.iter().any(|word| word == name) {
+            figures(&mut table);
+        }
+    }
     println!("\n{}", table.text());
     ExitCode::SUCCESS
 }
