@@ -159,7 +159,7 @@ fn pin_if_new(record: &mut journal::Pins, name: &NodeName, image: &DesiredImage,
     if image.store == ImageStore::Containerd && !record.images.iter().any(known) {
         let origin = Origin::Host(name.clone());
         let (store, reference, id) = (image.store, image.reference.clone(), id.clone());
-        record.images.push(PinnedImage { store, reference, id, origin });
+        record.images.push(PinnedImage { store, reference, id, manifest: None, origin });
     }
 }
 

@@ -57,11 +57,11 @@ fn one_node(table: &mut Table) {
     };
     let lab = Lab::prepared("1", V1_34);
     let up = measure(&mut lab.tool().start_up());
-    let registered = up.step("h1/registered");
+    let registered = up.step("h1/registered").max(up.step("h1/api"));
     let ratio = registered.as_secs_f64() / kubeadm.as_secs_f64();
     table.row("kubeadm init, 1 node", &seconds(kubeadm), "");
     table.row("up, 1 node: API healthy", &seconds(up.step("h1/api")), "");
-    table.row("up, 1 node: node registered", &seconds(registered), "");
+    table.row("up, 1 node: that and the node registered", &seconds(registered), "");
     table.row("  its ratio to kubeadm init", &format!("{ratio:.2}"), "0.60");
     table.row("up, 1 node: Ready, network and DNS up", &seconds(up.took), "");
     table.row("  peak memory", &mebibytes(up.peak_kibibytes), "50 MiB");
@@ -70,8 +70,9 @@ fn one_node(table: &mut Table) {
 fn three_nodes(table: &mut Table) {
     let lab = Lab::prepared("3", V1_34);
     let up = measure(&mut lab.tool().start_up());
-    let registered = ["h1", "h2", "h3"].map(|host| up.step(&format!("{host}/registered"))).into_iter().max();
-    table.row("up, 3 nodes: all registered", &seconds(registered.expect("three times")), "15 s");
+    let steps = ["h1/api", "h1/registered", "h2/registered", "h3/registered"];
+    let registered = steps.map(|step| up.step(step)).into_iter().max();
+    table.row("up, 3 nodes: API healthy, all registered", &seconds(registered.expect("three times")), "15 s");
     table.row("up, 3 nodes: Ready, network and DNS up", &seconds(up.took), "25 s");
     table.row("  peak memory", &mebibytes(up.peak_kibibytes), "50 MiB");
     let mut nothing: Vec<Measured> = (0..REPEATS).map(|_| measure(&mut lab.tool().start_up())).collect();
