@@ -56,8 +56,8 @@ impl Bundles {
         self.architecture.as_deref()
     }
 
-    /// The CNI plugins of a version, unpacked in memory after their archive's digest was checked. Blocks, and takes about a second
-    /// for the published archive: a run that knows the plugins' digests from its generation need not ask.
+    /// The CNI plugins of a version, unpacked into a file without a name, their archive's digest checked. Blocks, and takes about a
+    /// second for the published archive: a run that knows the plugins' digests from its generation need not ask.
     pub fn cni_plugins(&self, version: &str) -> Result<Vec<UnpackedFile>, BundleError> {
         let missing = || BundleError::Missing { item: format!("file {CNI_PLUGINS} {version}") };
         unpack(self.file(CNI_PLUGINS, version).ok_or_else(missing)?)

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -9,7 +10,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{BundleError, Bundles};
+use super::{BundleError, Bundles, UnpackedFile};
 use crate::base::Digest;
 use crate::state::ImageReference;
 
@@ -175,6 +176,37 @@ fn programs_come_out_of_the_cni_archive() {
     let names: Vec<_> = programs.iter().map(|program| program.name.as_str()).collect();
     assert_eq!(names, ["bridge", "loopback"]);
     assert_eq!(programs[0].digest, Digest::of("b"));
+    for (program, bytes) in programs.iter().zip(["b", "l"]) {
+        assert_eq!(content(program), bytes.as_bytes(), "{}", program.name);
+    }
+}
+
+fn content(program: &UnpackedFile) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(program.size).unwrap()];
+    program.file.read_exact_at(&mut bytes, program.offset).unwrap();
+    bytes
+}
+
+#[test]
+fn an_archive_whose_bytes_were_changed_is_called_changed_and_not_broken() {
+    let bytes = archive(&[("bridge", 0o755, &"b".repeat(1000))]);
+    for place in 0..bytes.len() {
+        let folder = Folder::new().file("cni-plugins", &bytes);
+        let bundles = folder.open().unwrap();
+        let mut changed = bytes.clone();
+        changed[place] ^= 1;
+        fs::write(folder.path.join("cni-plugins"), changed).unwrap();
+        let error = bundles.cni_plugins("v1").unwrap_err();
+        assert!(matches!(error, BundleError::Digest { .. }), "byte {place}: {error}");
+    }
+}
+
+#[test]
+fn an_archive_that_was_made_cut_short_is_refused() {
+    let bytes = archive(&[("bridge", 0o755, &"b".repeat(1000))]);
+    let folder = Folder::new().file("cni-plugins", &bytes[..bytes.len() / 2]);
+    let error = folder.open().unwrap().cni_plugins("v1").unwrap_err();
+    assert!(matches!(error, BundleError::Archive { .. }), "{error}");
 }
 
 #[test]

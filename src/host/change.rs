@@ -1,7 +1,9 @@
 //! The closed list of changes that can be made to a host.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -93,6 +95,15 @@ pub struct Transfer {
 pub enum Payload {
     /// A file on this machine.
     File(PathBuf),
+    /// The bytes of an open file from an offset on, as many as the transfer says. The file need not have a name any more.
+    Part {
+        /// What they are, for messages.
+        name: String,
+        /// The open file. Its position is left alone: any number of transfers may read at once.
+        file: Arc<File>,
+        /// Where the first byte lies.
+        offset: u64,
+    },
     /// Bytes in memory.
     Bytes(Bytes),
 }

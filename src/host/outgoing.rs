@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +37,7 @@ impl Outgoing {
         let source = match &transfer.source {
             Payload::Bytes(bytes) => Source::Bytes(bytes.clone()),
             Payload::File(path) => Source::File(File::open(path).await.map_err(|error| unreadable(node, path, error))?),
+            Payload::Part { file, offset, .. } => Source::Part { file: Arc::clone(file), offset: *offset },
         };
         let (progress, sent) = watch::channel(0);
         let reading = Reading {
@@ -91,6 +93,7 @@ impl Outgoing {
 
 enum Source {
     File(File),
+    Part { file: Arc<std::fs::File>, offset: u64 },
     Bytes(Bytes),
 }
 
@@ -142,6 +145,11 @@ impl Reading {
                 }
                 Ok(piece.freeze())
             }
+            Source::Part { file, offset } => {
+                let left = usize::try_from(self.transfer.size - self.read).unwrap_or(PIECE_BYTES);
+                let piece = part(Arc::clone(file), *offset + self.read, left.min(PIECE_BYTES)).await;
+                piece.map_err(|error| unreadable(&self.node, Path::new(&self.path()), error))
+            }
         }
     }
 
@@ -163,9 +171,28 @@ impl Reading {
     fn path(&self) -> String {
         match &self.transfer.source {
             Payload::File(path) => path.display().to_string(),
+            Payload::Part { name, .. } => name.clone(),
             Payload::Bytes(_) => "memory".into(),
         }
     }
+}
+
+/// Bytes from an offset on: all of them, or those up to the file's end.
+async fn part(file: Arc<std::fs::File>, offset: u64, length: usize) -> io::Result<Bytes> {
+    let read = move || {
+        let (mut piece, mut filled) = (vec![0; length], 0);
+        while filled < length {
+            match file.read_at(&mut piece[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        piece.truncate(filled);
+        Ok(piece.into())
+    };
+    tokio::task::spawn_blocking(read).await?
 }
 
 fn unreadable(node: &NodeName, path: &Path, source: io::Error) -> HostError {
@@ -174,12 +201,24 @@ fn unreadable(node: &NodeName, path: &Path, source: io::Error) -> HostError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use tokio::runtime::Runtime;
 
     use super::*;
 
     fn transfer(bytes: Vec<u8>, size: u64, digest: Digest) -> Transfer {
         Transfer { source: Payload::Bytes(bytes.into()), size, digest }
+    }
+
+    /// Bytes between others, in a file without a name.
+    fn part_of_a_file(bytes: &[u8], size: u64, digest: Digest) -> Transfer {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"before").unwrap();
+        file.write_all(bytes).unwrap();
+        file.write_all(b"behind").unwrap();
+        let source = Payload::Part { name: "bridge".into(), file: Arc::new(file), offset: "before".len() as u64 };
+        Transfer { source, size, digest }
     }
 
     /// What arrives, and the error.
@@ -206,6 +245,30 @@ mod tests {
             let (arrived, error) = send(&transfer(bytes.clone(), length as u64, Digest::of(&bytes)));
             assert!(error.is_none());
             assert_eq!(arrived, bytes);
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_file_arrives_and_nothing_around_it() {
+        for length in [0, 1, PIECE_BYTES, 3 * PIECE_BYTES + 7] {
+            let bytes = vec![7; length];
+            let part = part_of_a_file(&bytes, length as u64, Digest::of(&bytes));
+            for _ in 0..2 {
+                let (arrived, error) = send(&part);
+                assert!(error.is_none(), "{error:?}");
+                assert_eq!(arrived, bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_not_what_was_promised_is_an_error_with_its_name() {
+        let bytes = vec![7; 100];
+        for (size, digest) in [(100, Digest::of("other")), (99, Digest::of(&bytes)), (1000, Digest::of(&bytes))] {
+            let (arrived, error) = send(&part_of_a_file(&bytes, size, digest));
+            let Some(HostError::LocalContent { path, .. }) = error else { panic!("{error:?}") };
+            assert_eq!(path, "bridge");
+            assert!(arrived.is_empty());
         }
     }
 

@@ -111,7 +111,7 @@ fn keep_file(resolved: &mut Resolved, file: PinnedFile) {
     resolved.record.files.push(file);
 }
 
-/// The archive is unpacked only where its list is unknown or a host lacks a program or has another one: it costs a second and 100 MB.
+/// The archive is unpacked only where its list is unknown or a host lacks a program or has another one: it costs a second and 100 MB of disk.
 fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationError> {
     let version = &input.release.cni_plugins;
     let locked: Vec<PinnedFile> =
@@ -126,9 +126,9 @@ fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationErr
     let offered = unpacked.iter().filter_map(|file| Some(pinned_program(file, version, origin.clone()?)));
     let files: Vec<PinnedFile> = if locked.is_empty() { offered.collect() } else { locked };
     files.into_iter().for_each(|file| keep_file(resolved, file));
-    for UnpackedFile { bytes, digest, .. } in unpacked {
-        let transfer = Transfer { size: bytes.len() as u64, source: Payload::Bytes(bytes), digest: digest.clone() };
-        resolved.sources.files.insert(digest, transfer);
+    for UnpackedFile { name, size, digest, file, offset } in unpacked {
+        let source = Payload::Part { name: format!("{name} out of cni-plugins {version}"), file, offset };
+        resolved.sources.files.insert(digest.clone(), Transfer { source, size, digest });
     }
     Ok(())
 }
@@ -138,7 +138,7 @@ fn pinned_program(file: &UnpackedFile, version: &str, origin: Origin) -> PinnedF
         name: format!("{CNI}{}", file.name),
         version: version.to_owned(),
         digest: file.digest.clone(),
-        size: file.bytes.len() as u64,
+        size: file.size,
         origin,
     }
 }

@@ -1,5 +1,7 @@
 //! What each change does to a fake host.
 
+use std::os::unix::fs::FileExt as _;
+
 use crate::base::{Digest, Epoch, NodeName};
 use crate::host::{Change, HostError, Payload, Transfer, request};
 use crate::state::{
@@ -158,6 +160,12 @@ fn bytes_of(node: &NodeName, payload: &Transfer) -> Result<Vec<u8>, HostError> {
             let bytes =
                 read.map_err(|source| HostError::LocalFile { host: node.clone(), path: text.clone(), source })?;
             (bytes, text)
+        }
+        Payload::Part { name, file, offset } => {
+            let mut bytes = vec![0; usize::try_from(payload.size).unwrap_or(usize::MAX)];
+            let local = |source| HostError::LocalFile { host: node.clone(), path: name.clone(), source };
+            file.read_exact_at(&mut bytes, *offset).map_err(local)?;
+            (bytes, name.clone())
         }
     };
     let digest = Digest::of(&bytes);
