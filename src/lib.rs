@@ -9,7 +9,7 @@
 //! | 1 | `config`, `state`, `event`, `https` | pure, but for `https`: requests over a given stream |
 //! | 2 | `release` | pure |
 //! | 3 | `cluster` | pure |
-//! | 4 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads files on this machine |
+//! | 4 | `pki`, `host`, `bundle`, `registry` | `pki` is pure; `host` talks to hosts; `bundle` keeps files on this machine; `registry` talks to registries |
 //! | 5 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
 //! | 6 | `plan`, `endpoints` | `plan` is pure; `endpoints` is what runs on hosts, behind one trait |
 //! | 7 | `observe`, `journal` | `observe` only looks; `journal` is the state folder |
@@ -36,6 +36,7 @@ pub mod observe;
 pub mod ops;
 pub mod pki;
 pub mod plan;
+pub mod registry;
 pub mod release;
 pub mod report;
 pub mod state;

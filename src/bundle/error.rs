@@ -84,6 +84,28 @@ pub enum BundleError {
         /// Kind, name and version.
         item: String,
     },
+    /// A bundle cannot be made in a folder.
+    #[error("no bundle can be made in {path}: {reason}", path = path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What is there, and what to do.
+        reason: String,
+    },
+    /// An item cannot stand in an index.
+    #[error("{item} cannot be put into a bundle: {reason}")]
+    Unfit {
+        /// Kind, name and version.
+        item: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk is full.
+    #[error("the disk of {path} is full: make room and make the bundle again; what is whole in it is kept", path = path.display())]
+    DiskFull {
+        /// File or directory.
+        path: PathBuf,
+    },
     /// An archive holds what it should not.
     #[error("{item}: {path}: {reason}; make the bundle again", path = path.display())]
     Archive {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::BundleError;
 use super::item::{Item, ItemKind};
@@ -11,7 +11,7 @@ use crate::base::Digest;
 use crate::state::ImageReference;
 
 const FORMAT: u32 = 1;
-const INDEX: &str = "index.json";
+pub(super) const INDEX: &str = "index.json";
 /// A bundle of everything for ten versions has some hundred items; an index larger than this is something else.
 const LARGEST_INDEX: u64 = 4 * 1024 * 1024;
 
@@ -27,38 +27,42 @@ struct Format {
     format: u32,
 }
 
-#[derive(Deserialize)]
+/// The file's content.
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct IndexFile {
-    #[serde(rename = "format")]
-    _format: u32,
-    architecture: String,
-    items: Vec<IndexItem>,
+pub(super) struct IndexFile {
+    format: u32,
+    pub(super) architecture: String,
+    pub(super) items: Vec<IndexItem>,
 }
 
-#[derive(Deserialize)]
+/// One item as the file has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct IndexItem {
-    kind: ItemKind,
-    name: String,
-    version: String,
-    path: String,
-    size: u64,
-    sha256: Digest,
-    image_id: Option<Digest>,
+pub(super) struct IndexItem {
+    pub(super) kind: ItemKind,
+    pub(super) name: String,
+    pub(super) version: String,
+    /// Below the folder.
+    pub(super) path: String,
+    pub(super) size: u64,
+    #[serde(serialize_with = "bare")]
+    pub(super) sha256: Digest,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image_id: Option<Digest>,
+}
+
+/// As `sha256sum` prints it.
+fn bare<S: serde::Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(digest.hexadecimal())
 }
 
 impl Index {
     /// Reads the index of a bundle's folder and looks at every file that it names.
     pub(super) fn read(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(INDEX);
-        let text = read_text(folder, &path)?;
+        let index = IndexFile::read(folder, &path)?;
         let wrong = |reason: String| BundleError::Index { path: path.clone(), reason };
-        let Format { format } = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if format > FORMAT {
-            return Err(BundleError::NewerFormat { path: path.clone(), found: format, known: FORMAT });
-        }
-        let index: IndexFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let bundle = bundle_name(folder);
         let mut items = Vec::with_capacity(index.items.len());
         for item in index.items {
@@ -68,8 +72,37 @@ impl Index {
     }
 }
 
+impl IndexFile {
+    pub(super) fn new(architecture: String, items: Vec<IndexItem>) -> Self {
+        Self { format: FORMAT, architecture, items }
+    }
+
+    /// Reads an index and believes it.
+    pub(super) fn read(folder: &Path, path: &Path) -> Result<Self, BundleError> {
+        let text = read_text(folder, path)?;
+        let wrong = |error: serde_json::Error| BundleError::Index { path: path.to_owned(), reason: error.to_string() };
+        let Format { format } = serde_json::from_str(&text).map_err(wrong)?;
+        if format > FORMAT {
+            return Err(BundleError::NewerFormat { path: path.to_owned(), found: format, known: FORMAT });
+        }
+        serde_json::from_str(&text).map_err(wrong)
+    }
+
+    /// The file's text: one item a line, so that people can compare two bundles.
+    pub(super) fn text(&self) -> Result<String, serde_json::Error> {
+        let lines: Result<Vec<String>, _> = self.items.iter().map(serde_json::to_string).collect();
+        let (architecture, lines) = (serde_json::to_string(&self.architecture)?, lines?);
+        let items = lines.iter().map(|line| format!("\n    {line}")).collect::<Vec<_>>().join(",");
+        let Self { format, .. } = self;
+        Ok(format!(
+            "{{\n  \"format\": {format},\n  \"architecture\": {architecture},\n  \"items\": [{items}\n  ]\n}}\n"
+        ))
+    }
+}
+
 impl IndexItem {
-    fn check(self, folder: &Path, bundle: &str) -> Result<Item, String> {
+    /// The item, if what is said of it is possible and its file is there.
+    pub(super) fn check(self, folder: &Path, bundle: &str) -> Result<Item, String> {
         let path = folder.join(&self.path);
         let item = Item {
             kind: self.kind,
@@ -81,7 +114,8 @@ impl IndexItem {
             image_id: self.image_id,
             bundle: bundle.to_owned(),
         };
-        let problem = problem_of_name(&item).or_else(|| problem_of_path(folder, &self.path, item.size));
+        let problem = problem_of_name(item.kind, &item.name, &item.version).or_else(|| problem_of_id(&item));
+        let problem = problem.or_else(|| problem_of_path(folder, &self.path, item.size));
         problem.map_or(Ok(()), |reason| Err(format!("{item}: {reason}")))?;
         Ok(item)
     }
@@ -96,26 +130,32 @@ fn read_text(folder: &Path, path: &Path) -> Result<String, BundleError> {
     fs::read_to_string(path).map_err(|source| BundleError::Disk { operation: "reading", path: path.to_owned(), source })
 }
 
-fn bundle_name(folder: &Path) -> String {
+pub(super) fn bundle_name(folder: &Path) -> String {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let name = absolute.file_name().unwrap_or(absolute.as_os_str());
     name.to_string_lossy().into_owned()
 }
 
 /// Names and versions become parts of paths on hosts, so they hold no more than such parts may.
-fn problem_of_name(item: &Item) -> Option<String> {
+pub(super) fn problem_of_name(kind: ItemKind, name: &str, version: &str) -> Option<String> {
     let plain = |text: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
         text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(allowed)
     };
+    match kind {
+        ItemKind::File if !plain(name) => Some(format!("`{name}` is not a name")),
+        ItemKind::File if !plain(version) => Some(format!("`{version}` is not a version")),
+        ItemKind::Image if version.is_empty() || ImageReference(name.to_owned()).tag() != version => {
+            Some(format!("its `version` is `{version}`, which is not its tag"))
+        }
+        _ => None,
+    }
+}
+
+fn problem_of_id(item: &Item) -> Option<String> {
     match item.kind {
-        ItemKind::File if !plain(&item.name) => Some(format!("`{}` is not a name", item.name)),
-        ItemKind::File if !plain(&item.version) => Some(format!("`{}` is not a version", item.version)),
         ItemKind::File if item.image_id.is_some() => Some("a file has no `image_id`".into()),
         ItemKind::Image if item.image_id.is_none() => Some("its `image_id` is missing".into()),
-        ItemKind::Image if item.version.is_empty() || ImageReference(item.name.clone()).tag() != item.version => {
-            Some(format!("its `version` is `{}`, which is not its tag", item.version))
-        }
         _ => None,
     }
 }

@@ -11,8 +11,10 @@ mod index;
 mod item;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use archive::UnpackedFile;
 pub use bundles::Bundles;
 pub use error::BundleError;
 pub use item::{Item, ItemKind};
+pub use writer::BundleWriter;

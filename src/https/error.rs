@@ -23,7 +23,7 @@ pub enum HttpsError {
 impl HttpsError {
     /// Finds TLS's own words below those of whoever used TLS: a server refuses a client's certificate only after the
     /// handshake, so that it shows as a broken connection.
-    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+    pub fn of(error: &(dyn Error + 'static)) -> Self {
         let mut next = Some(error);
         let mut deepest = error.to_string();
         while let Some(current) = next {
