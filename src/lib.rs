@@ -6,7 +6,7 @@
 //! | rank | modules | what they may do |
 //! | --- | --- | --- |
 //! | 0 | `base` | nothing but values |
-//! | 1 | `config`, `state`, `event`, `https` | pure, but for `https`: requests over a given stream |
+//! | 1 | `config`, `state`, `event`, `https`, `web` | pure, but for `https`: requests over a given stream, and `web`: requests to sites |
 //! | 2 | `release` | pure |
 //! | 3 | `cluster` | pure |
 //! | 4 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads files on this machine |
@@ -39,3 +39,4 @@ pub mod plan;
 pub mod release;
 pub mod report;
 pub mod state;
+pub mod web;
