@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | 0 | `base` | nothing but values |
 //! | 1 | `config`, `state`, `event`, `https`, `web` | pure, but for `https`: requests over a given stream, and `web`: requests to sites |
-//! | 2 | `release` | pure |
+//! | 2 | `release`, `download` | `release` is pure; `download` fetches files into this machine's cache |
 //! | 3 | `cluster` | pure |
 //! | 4 | `pki`, `host`, `bundle` | `pki` is pure; `host` talks to hosts; `bundle` reads files on this machine |
 //! | 5 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
@@ -23,6 +23,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod desired;
+pub mod download;
 pub mod endpoints;
 pub mod engine;
 pub mod entropy;
