@@ -24,8 +24,8 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 pub(super) async fn pull(door: &Door<'_>, pull: &Pull, progress: Progress<'_>) -> Result<(), HostError> {
     let puller = Puller { door, pull, operation: format!("pulling {} into {}", pull.reference, pull.store) };
     match pull.store {
-        ImageStore::Docker => puller.into_docker(progress).await,
-        ImageStore::Containerd => puller.into_containerd(progress).await,
+        ImageStore::Docker => puller.with_docker(progress).await,
+        ImageStore::Containerd => puller.with_containerd(progress).await,
     }
 }
 
@@ -36,7 +36,7 @@ struct Puller<'a> {
 }
 
 impl Puller<'_> {
-    async fn into_docker(&self, progress: Progress<'_>) -> Result<(), HostError> {
+    async fn with_docker(&self, progress: Progress<'_>) -> Result<(), HostError> {
         let name = &self.pull.reference;
         if self.door.image_id(name, &self.operation).await?.as_ref() == Some(&self.pull.id) {
             return Ok(());
@@ -79,7 +79,7 @@ impl Puller<'_> {
         if answer.status == StatusCode::CREATED { Ok(()) } else { Err(self.refused(answer.message())) }
     }
 
-    async fn into_containerd(&self, progress: Progress<'_>) -> Result<(), HostError> {
+    async fn with_containerd(&self, progress: Progress<'_>) -> Result<(), HostError> {
         let name = self.door.plain(&self.pull.reference.0, &self.operation)?;
         let limit = WHOLE + Duration::from_secs(self.pull.size / SLOWEST_BYTES_PER_SECOND);
         let pulled = cri::pull(self.containerd().await?, name, self.pull.login.as_ref(), limit).await;
