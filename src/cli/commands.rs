@@ -14,7 +14,8 @@ use crate::entropy;
 use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
 use crate::ops::{
-    self, ConnectOptions, Consent, Loaded, OperationError, Setup, SshReach, SurveyInput, UpInput, UpOutcome,
+    self, ConnectOptions, Consent, Loaded, NetworkSuppliers, OperationError, Setup, SshReach, SupplyEnvironment,
+    SurveyInput, UpInput, UpOutcome,
 };
 use crate::pki::PkiError;
 use crate::plan::Plan;
@@ -103,6 +104,7 @@ struct Invocation {
     setup: Setup,
     loaded: Loaded,
     bundles: Bundles,
+    suppliers: NetworkSuppliers,
     reach: SshReach,
     console: Console,
     now: i64,
@@ -120,7 +122,8 @@ impl Invocation {
         };
         let now = jiff::Timestamp::now().as_second();
         let (reach, console) = (SshReach(options), console(connect.progress));
-        Ok(Self { setup, loaded, bundles, reach, console, now })
+        let suppliers = suppliers(&loaded)?;
+        Ok(Self { setup, loaded, bundles, suppliers, reach, console, now })
     }
 
     fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
@@ -128,6 +131,7 @@ impl Invocation {
             loaded: &self.loaded,
             state,
             bundles: &self.bundles,
+            suppliers: Some(&self.suppliers),
             reach: &self.reach,
             now: self.now,
             events: &self.console,
@@ -137,6 +141,15 @@ impl Invocation {
     fn peek(&self) -> Result<State> {
         Ok(State::peek(&RealDisk, &self.setup.state_folder())?)
     }
+}
+
+/// Variables that are no text are none of those that matter.
+fn suppliers(loaded: &Loaded) -> Result<NetworkSuppliers> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let environment = SupplyEnvironment::of(std::env::vars_os().filter_map(text))?;
+    Ok(NetworkSuppliers::new(&loaded.cluster.supply, &loaded.authorities, environment))
 }
 
 fn console(progress: Progress) -> Console {

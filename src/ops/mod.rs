@@ -9,6 +9,8 @@ mod kubeconfig;
 mod load;
 mod pins;
 mod status;
+mod suppliers;
+mod supply;
 mod survey;
 mod up;
 
@@ -18,5 +20,6 @@ pub use error::OperationError;
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};
 pub use status::{Status, status};
+pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};
 pub use up::{Consent, UpInput, UpOutcome, up};
