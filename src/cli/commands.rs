@@ -1,13 +1,14 @@
 //! Each command: from arguments to a use case, from its result to text and exit code.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::base::KubernetesVersion;
 use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
@@ -21,7 +22,7 @@ use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
 
-use super::arguments::{Arguments, Command, Common, Connect, Progress};
+use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Progress};
 use super::exit;
 
 /// Runs a command to its exit code.
@@ -30,6 +31,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Validate(common) => validate(&common),
         Command::Plan(connect) => block_on(plan(&connect)),
         Command::Up { connect, yes } => block_on(up(&connect, yes)),
+        Command::Images { common, kubernetes_version, targets } => {
+            images(&common, kubernetes_version.as_deref(), targets)
+        }
+        Command::Bundle(BundleCommand::Create { common, output, kubectl, progress }) => {
+            block_on(create_bundle(&common, &output, kubectl, progress))
+        }
         Command::Status(connect) => block_on(status(&connect)),
         Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
     };
@@ -95,6 +102,33 @@ fn validate(common: &Common) -> Result<u8> {
         setup.config.display(),
         loaded.cluster.name,
         loaded.cluster.version
+    ));
+    Ok(exit::SUCCESS)
+}
+
+fn images(common: &Common, version: Option<&str>, targets: bool) -> Result<u8> {
+    let (_, loaded) = load(common)?;
+    let wrong = |error: crate::base::InvalidVersion| OperationError::Input(error.to_string());
+    let version = version.map(KubernetesVersion::parse).transpose().map_err(wrong)?;
+    for image in ops::images(&loaded, version.as_ref())? {
+        let target = if targets { format!(" {}", image.pulled) } else { String::new() };
+        say(&format!("{}{target}\n", image.original));
+    }
+    Ok(exit::SUCCESS)
+}
+
+async fn create_bundle(common: &Common, output: &Path, kubectl: bool, progress: Progress) -> Result<u8> {
+    let (_, loaded) = load(common)?;
+    let (suppliers, console) = (suppliers(&loaded)?, console(progress));
+    let created = ops::create_bundle(&loaded, &suppliers, &console, output, kubectl).await;
+    console.finish();
+    let ops::CreatedBundle { images, files } = created?;
+    say(&format!(
+        "{} holds {images} images and {files} files for Kubernetes {}.\n  provision up --config {} --bundle {}\n",
+        output.display(),
+        loaded.release.version,
+        common.config.display(),
+        output.display(),
     ));
     Ok(exit::SUCCESS)
 }

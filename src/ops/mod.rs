@@ -3,6 +3,7 @@
 mod authorities;
 mod connect;
 mod error;
+mod images;
 mod key_files;
 mod keys;
 mod kubeconfig;
@@ -17,6 +18,7 @@ mod up;
 pub use authorities::Authorities;
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
+pub use images::{CreatedBundle, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};
 pub use status::{Status, status};
