@@ -177,6 +177,10 @@ fn explain_certificate(error: &CertificateError) -> String {
             "its certificate is signed by no authority that this machine knows; if the site, or a proxy that opens TLS, has one \
              of its own, name its certificate in `{AUTHORITIES_KEY}`"
         ),
+        CertificateError::BadSignature => format!(
+            "its certificate is not signed with the key that this machine knows for the authority of that name; if the authority was \
+             made anew, name its present certificate in `{AUTHORITIES_KEY}`"
+        ),
         CertificateError::ExpiredContext { not_after, .. } => {
             format!(
                 "its certificate expired at {}; renew it at the site, or correct this machine's clock",
