@@ -11,3 +11,4 @@ mod host_contract;
 mod layering;
 mod objects;
 mod one_door;
+mod registry;
