@@ -6,8 +6,8 @@
 //! | rank | modules | what they may do |
 //! | --- | --- | --- |
 //! | 0 | `base` | nothing but values |
-//! | 1 | `config`, `state`, `event`, `https` | pure, but for `https`: requests over a given stream |
-//! | 2 | `release` | pure |
+//! | 1 | `config`, `state`, `event`, `https`, `web` | pure, but for `https`: requests over a given stream, and `web`: requests to sites |
+//! | 2 | `release`, `download` | `release` is pure; `download` fetches files into this machine's cache |
 //! | 3 | `cluster` | pure |
 //! | 4 | `pki`, `host`, `bundle`, `registry` | `pki` is pure; `host` talks to hosts; `bundle` keeps files on this machine; `registry` talks to registries |
 //! | 5 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
@@ -23,6 +23,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod desired;
+pub mod download;
 pub mod endpoints;
 pub mod engine;
 pub mod entropy;
@@ -40,3 +41,4 @@ pub mod registry;
 pub mod release;
 pub mod report;
 pub mod state;
+pub mod web;

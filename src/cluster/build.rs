@@ -10,7 +10,8 @@ use crate::release::Catalog;
 
 use super::checks::Checks;
 use super::{
-    Cluster, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, grammar, network, nodes, owned, version,
+    Cluster, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply, grammar, network, nodes, owned,
+    supply, version,
 };
 
 /// Folders of this machine that paths in the file refer to.
@@ -70,6 +71,7 @@ pub fn build(config: &Config, catalog: &Catalog, context: &Context) -> Result<(C
         etcd_user: etcd_user(config, &mut checks),
         node_port_range: network::node_ports(config, &mut checks),
         fail_swap_on: fail_swap_on(config, &mut checks),
+        supply: supply::supply(config, context, &mut checks),
     };
     let Some(version) = version.filter(|_| checks.findings.is_empty()) else { return Err(checks.findings) };
     let nodes = nodes.into_iter().map(|placed| placed.node).collect();
@@ -84,6 +86,7 @@ struct Parts {
     etcd_user: (u32, u32),
     node_port_range: (u16, u16),
     fail_swap_on: bool,
+    supply: Supply,
 }
 
 impl Parts {
@@ -107,6 +110,7 @@ impl Parts {
             kube_proxy_config: config.services.kube_proxy.value.clone(),
             fail_swap_on: self.fail_swap_on,
             ignore_docker_version: config.ignore_docker_version.value().copied().unwrap_or(false),
+            supply: self.supply,
         }
     }
 }

@@ -88,6 +88,59 @@ pub(super) fn certificate_name(text: &str) -> Fits {
     dns_name(&plain).map_err(|_| "write an IP address or a DNS name such as `api.example.org`")
 }
 
+/// `host`, `host:port`, `host:port/path`, as names of images begin.
+pub(super) fn registry(text: &str) -> Fits {
+    const RULE: &str = "write the host as names of images begin, without `https://`: `registry.example:5000` or `registry.example/team`";
+    let (host, path) = text.split_once('/').unwrap_or((text, ""));
+    let (name, port) = host.split_once(':').unwrap_or((host, "443"));
+    let port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let dotted = host.contains(['.', ':']) || name == "localhost";
+    let path = path.is_empty() && !text.ends_with('/') || path.split('/').all(path_part);
+    rule(dns_name(name).is_ok() && port && dotted && path, RULE)
+}
+
+/// A part of an image's path (distribution specification, "name").
+fn path_part(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    text.bytes().all(fits) && begins_and_ends_with_letter_or_digit(text)
+}
+
+/// A full name of an image with its tag.
+pub(super) fn image(text: &str) -> Fits {
+    if text.contains('@') {
+        return Err("leave the digest out and write a tag: the digest that is met first is kept for every node");
+    }
+    const RULE: &str = "write name and tag, such as `registry.example:5000/team/pause:3.10`: lower-case letters, digits and `._-` between slashes";
+    let (name, tag) =
+        text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).ok_or("write its tag too, such as `:3.10`")?;
+    let begins = |first: char| first.is_ascii_alphanumeric() || first == '_';
+    let tagged = tag.len() <= 128 && word(tag, "._-") && tag.starts_with(begins);
+    let (domain, path) = match name.split_once('/') {
+        Some((domain, path)) if domain.contains(['.', ':']) || domain == "localhost" => (Some(domain), path),
+        _ => (None, name),
+    };
+    let domain = domain.is_none_or(|domain| registry(domain).is_ok());
+    rule(tagged && domain && path.split('/').all(path_part), RULE)
+}
+
+/// An address of a site or a proxy: `http` or `https`, a host, perhaps user, password, port and path.
+pub(super) fn site(text: &str) -> Fits {
+    const RULE: &str = "write an address that begins with `https://` or `http://`, without blanks, `?` and `#`";
+    let rest = text.strip_prefix("https://").or(text.strip_prefix("http://")).ok_or(RULE)?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (name, port) = host.split_once(':').unwrap_or((host, "443"));
+    let port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%/+:@=,".contains(&byte));
+    rule(dns_name(&name.to_ascii_lowercase()).is_ok() && port && plain(authority) && plain(path), RULE)
+}
+
+/// A name, a domain with a dot in front, an address or a range that is reached without a proxy.
+pub(super) fn proxy_exception(text: &str) -> Fits {
+    let fits = word(text, ".-:/") && !text.starts_with('-');
+    rule(fits, "write a name, a domain such as `.example.org`, an address or a range such as `10.0.0.0/8`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +167,21 @@ mod tests {
 
     #[test]
     fn nothing_for_a_shell_passes() {
-        for check in [cluster_name, user, path, dns_name, interface, label_key, label_value, certificate_name] {
+        let checks: [Check; 12] = [
+            cluster_name,
+            user,
+            path,
+            dns_name,
+            interface,
+            label_key,
+            label_value,
+            certificate_name,
+            registry,
+            image,
+            site,
+            proxy_exception,
+        ];
+        for check in checks {
             for text in SHELL {
                 assert!(check(text).is_err(), "{text}");
             }
@@ -131,6 +198,10 @@ mod tests {
             (label_key, &["app", "example.org/tier", "node-role.kubernetes.io/ingress"]),
             (label_value, &["", "true", "a.b_c-d"]),
             (certificate_name, &["api.example.org", "*.example.org", "API"]),
+            (registry, &["docker.io", "registry.example:5000", "10.0.0.1:5000/team/a", "localhost:5000"]),
+            (image, &["rancher/pause:3.7", "haproxy:2.8", "r.example:5000/a/b_c:v1.2-x", "registry.k8s.io/pause:3.10"]),
+            (site, &["https://dl.k8s.io/release", "http://user:p%40ss@10.0.0.1:8080/a/b", "https://x.example"]),
+            (proxy_exception, &["10.0.0.0/8", ".example.org", "localhost"]),
         ];
         for (check, texts) in good {
             for text in *texts {
@@ -147,5 +218,15 @@ mod tests {
         assert!(interface("a-name-of-sixteen").is_err());
         assert!(path("~").is_err() && path("~root/key").is_err());
         assert!(cluster_name("-a").is_err());
+        for text in ["https://r.example", "registry", "r.example:0", "r.example/", "r.example/A", "r.example//a", ""] {
+            assert!(registry(text).is_err(), "{text}");
+        }
+        for text in ["pause", "pause:", "r.example:5000/pause", "Pause:1", "a//b:1", "a:b/c:1", "a:1@sha256:00", "/a:1"]
+        {
+            assert!(image(text).is_err(), "{text}");
+        }
+        for text in ["dl.k8s.io", "ftp://x.example", "https://", "https://x.example/?a", "https://x.example:99999"] {
+            assert!(site(text).is_err(), "{text}");
+        }
     }
 }

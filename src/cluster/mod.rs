@@ -6,6 +6,7 @@ mod grammar;
 mod network;
 mod nodes;
 mod owned;
+mod supply;
 mod version;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::base::{KubernetesVersion, NodeName};
 pub use build::{Context, Loaded, build, load};
 pub use nodes::key_file_positions;
 pub use owned::{OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS};
+pub use supply::{Downloads, EngineProxy, PrivateRegistry, Supply};
 
 /// Everything that `cluster.yml` says, resolved. Made only by the builder, which checks all rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +51,8 @@ pub struct Cluster {
     pub fail_swap_on: bool,
     /// `ignore_docker_version`.
     pub ignore_docker_version: bool,
+    /// Where images and files come from.
+    pub supply: Supply,
 }
 
 /// A node.

@@ -15,6 +15,8 @@ mod tree;
 
 use serde_json::{Map, Value};
 
+use crate::base::Secret;
+
 pub use findings::{Finding, Findings};
 pub use position::{At, Field, Position};
 pub use reference::reference;
@@ -47,6 +49,59 @@ pub struct Config {
     pub network: Network,
     /// `services`.
     pub services: Services,
+    /// `private_registries`.
+    pub private_registries: Field<Vec<RegistryEntry>>,
+    /// `system_images`: what is written, by key.
+    pub system_images: Field<Vec<(At<String>, At<String>)>>,
+    /// `downloads`.
+    pub downloads: Downloads,
+    /// `engine_proxy`.
+    pub engine_proxy: EngineProxy,
+}
+
+/// An entry of `private_registries`.
+#[derive(Debug, Clone)]
+pub struct RegistryEntry {
+    /// Where it begins.
+    pub at: Position,
+    /// `url`.
+    pub url: Field<String>,
+    /// `user`.
+    pub user: Field<String>,
+    /// `password`.
+    pub password: Field<Secret>,
+    /// `is_default`.
+    pub is_default: Field<bool>,
+    /// `mirrors`.
+    pub mirrors: Field<Vec<At<String>>>,
+    /// `ca_file`.
+    pub ca_file: Field<String>,
+    /// `plain_http`.
+    pub plain_http: Field<bool>,
+}
+
+/// `downloads`.
+#[derive(Debug, Clone)]
+pub struct Downloads {
+    /// `kubernetes`.
+    pub kubernetes: Field<String>,
+    /// `cni`.
+    pub cni: Field<String>,
+    /// `ca_file`.
+    pub ca_file: Field<String>,
+    /// `timeout`.
+    pub timeout: Field<i64>,
+}
+
+/// `engine_proxy`.
+#[derive(Debug, Clone)]
+pub struct EngineProxy {
+    /// `http_proxy`.
+    pub http_proxy: Field<String>,
+    /// `https_proxy`.
+    pub https_proxy: Field<String>,
+    /// `no_proxy`.
+    pub no_proxy: Field<Vec<At<String>>>,
 }
 
 /// An entry of `nodes`.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::findings::Finding;
 use super::tree::{Entry, Node};
 use super::{
-    At, Config, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Network, NodeEntry, Position, Services, Source,
-    TaintEntry,
+    At, Config, Downloads, EngineProxy, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Network, NodeEntry,
+    Position, RegistryEntry, Services, Source, TaintEntry,
 };
 use super::{document::quoted, json};
+use crate::base::Secret;
 
 /// Takes every honoured key out of the tree. Values of a wrong type are among the findings already; they become `Bad`.
 pub(super) fn config(root: &Node, source: Source, findings: &mut Vec<Finding>) -> Config {
@@ -26,6 +27,40 @@ pub(super) fn config(root: &Node, source: Source, findings: &mut Vec<Finding>) -
         sans: top.section("authentication").texts("sans"),
         network: self::network(&network),
         services: self::services(&services, findings),
+        private_registries: top.sections("private_registries", registry),
+        system_images: top.text_map("system_images"),
+        downloads: downloads(&top.section("downloads")),
+        engine_proxy: engine_proxy(&top.section("engine_proxy")),
+    }
+}
+
+fn registry(map: &Map<'_>) -> RegistryEntry {
+    RegistryEntry {
+        at: map.at,
+        url: map.text("url"),
+        user: map.text("user"),
+        password: map.field("password", |node| node.text().map(Secret::new)),
+        is_default: map.flag("is_default"),
+        mirrors: map.texts("mirrors"),
+        ca_file: map.text("ca_file"),
+        plain_http: map.flag("plain_http"),
+    }
+}
+
+fn downloads(map: &Map<'_>) -> Downloads {
+    Downloads {
+        kubernetes: map.text("kubernetes"),
+        cni: map.text("cni"),
+        ca_file: map.text("ca_file"),
+        timeout: map.integer("timeout"),
+    }
+}
+
+fn engine_proxy(map: &Map<'_>) -> EngineProxy {
+    EngineProxy {
+        http_proxy: map.text("http_proxy"),
+        https_proxy: map.text("https_proxy"),
+        no_proxy: map.texts("no_proxy"),
     }
 }
 

@@ -118,6 +118,11 @@ pub(super) const fn section(name: &'static str, keys: &'static [Key]) -> Key {
     key(name, Shape::Section(keys), Standing::Honoured { default: "", meaning: "", ours: false })
 }
 
+/// A map that RKE does not have.
+pub(super) const fn our_section(name: &'static str, keys: &'static [Key]) -> Key {
+    key(name, Shape::Section(keys), Standing::Honoured { default: "", meaning: "", ours: true })
+}
+
 /// A key of RKE that is not supported yet.
 pub(super) const fn later(name: &'static str, shape: Shape, instead: &'static str) -> Key {
     key(name, shape, Standing::Later { instead })

@@ -25,6 +25,8 @@ pub struct Input<'a> {
     pub pins: &'a Pins,
     /// Names this etcd cluster and no other (`--initial-cluster-token`).
     pub etcd_token: &'a str,
+    /// Certificates (PEM) of private registries' authorities, by host.
+    pub registry_authorities: &'a BTreeMap<String, String>,
 }
 
 /// Images and files by content.
@@ -91,15 +93,16 @@ pub(super) struct Site<'a> {
     pub node: &'a Node,
     pub facts: &'a HostFacts,
     pub identities: &'a NodeIdentities,
+    pub registry_authorities: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Site<'a> {
     /// The site of a node of the cluster.
     pub fn new(input: &Input<'a>, node: &'a Node, facts: &'a HostFacts) -> Result<Self, DesiredError> {
-        let Input { cluster, release, bundle, pins, etcd_token, .. } = *input;
+        let Input { cluster, release, bundle, pins, etcd_token, registry_authorities, .. } = *input;
         let none = || DesiredError::NoIdentity { node: node.name.clone(), what: "certificates" };
         let identities = bundle.nodes.get(&node.name).ok_or_else(none)?;
-        Ok(Self { cluster, release, bundle, pins, etcd_token, node, facts, identities })
+        Ok(Self { cluster, release, bundle, pins, etcd_token, node, facts, identities, registry_authorities })
     }
 
     /// Certificates of a control plane.

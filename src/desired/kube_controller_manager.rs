@@ -56,6 +56,10 @@ fn arguments(site: &Site<'_>, certificates: &str, folder: &str) -> Vec<String> {
         "--requestheader-allowed-names=front-proxy-client".into(),
         "--leader-elect=true".into(),
         "--use-service-account-credentials=true".into(),
+        // An account for each controller means some 150 requests before the first of them works: at the default of
+        // 20 a second that alone is seven seconds, in every failover too.
+        "--kube-api-qps=100".into(),
+        "--kube-api-burst=200".into(),
         format!("--service-account-private-key-file={certificates}/service-account.key"),
         // Fills the ConfigMap kube-root-ca.crt of every namespace.
         format!("--root-ca-file={certificates}/ca.crt"),

@@ -1,6 +1,6 @@
 //! What a look at a host must find out to compare it with the wanted state.
 
-use super::{base, cni, kernel, runtime};
+use super::{base, cni, kernel, registries, runtime};
 use crate::cluster::Cluster;
 use crate::host::LookRequest;
 use crate::release::Release;
@@ -37,10 +37,12 @@ const CONTAINERS: [Component; 6] = [
 const FOREIGN_CONTAINERS: [&str; 4] = ["etcd-rolling-snapshots", "kubelet", "nginx-proxy", "service-sidekick"];
 
 /// Every folder and path that the tool owns, and all else that decides its plans. The same for every host.
-pub fn look_request(cluster: &Cluster, _: &Release) -> LookRequest {
+pub fn look_request(cluster: &Cluster, release: &Release) -> LookRequest {
+    let mut paths = texts(&PATHS);
+    paths.extend(registries::paths(&cluster.supply, release));
     LookRequest {
         folders: texts(&FOLDERS),
-        paths: texts(&PATHS),
+        paths,
         texts: texts(&[runtime::DAEMON_JSON, runtime::CONTAINERD_TOML]),
         packages: runtime::packages(),
         modules: texts(&kernel::MODULES),

@@ -22,6 +22,7 @@ mod merge;
 mod objects;
 mod overlay;
 mod part;
+mod registries;
 mod render;
 mod runtime;
 mod template;

@@ -9,7 +9,7 @@ use super::input::{Input, Site};
 use super::part::{Part, ROOT, yaml};
 use super::{
     DesiredError, api_proxy, base, cni, etcd, images, kernel, kube_apiserver, kube_controller_manager, kube_proxy,
-    kube_scheduler, kubelet, objects, runtime,
+    kube_scheduler, kubelet, objects, registries, runtime,
 };
 use crate::cluster::{Node, Roles};
 use crate::state::{Component, ContainerSpec, Content, FileSpec, Owner};
@@ -42,8 +42,9 @@ fn on_control_plane(roles: Roles) -> bool {
 }
 
 /// In the order in which a node is built up; what comes later lies in folders of what comes earlier.
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     row(Component::Runtime, everywhere, runtime::part),
+    row(Component::Runtime, everywhere, registries::part),
     row(Component::Kernel, everywhere, kernel::part),
     row(Component::Base, everywhere, base::part),
     row(Component::Etcd, on_etcd, etcd::part),

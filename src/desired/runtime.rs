@@ -29,7 +29,7 @@ pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
         part.packages.push(DOCKER_PACKAGE.to_owned());
     }
     part.packages.extend(PACKAGES.map(str::to_owned));
-    part.merged_files.push(docker());
+    part.merged_files.push(docker(site));
     part.merged_files.push(containerd(site));
     Ok(part)
 }
@@ -46,17 +46,24 @@ pub fn predicted_cgroup_driver(facts: &HostFacts) -> CgroupDriver {
 
 /// The cgroup driver is not among the keys: everything follows what Docker has. `no-new-privileges` is set on each
 /// container, because set here it would break other people's.
-fn docker() -> MergedFile {
+fn docker(site: &Site<'_>) -> MergedFile {
+    let mut wanted = json!({
+        // A restarted daemon stops nothing.
+        "live-restore": true,
+        "log-driver": "json-file",
+        "log-opts": { "max-size": "50m", "max-file": "5" },
+    });
+    let registries = &site.cluster.supply.registries;
+    let insecure: Vec<&str> =
+        registries.iter().filter(|registry| registry.plain_http).map(|registry| registry.host.as_str()).collect();
+    if !insecure.is_empty() {
+        wanted["insecure-registries"] = json!(insecure);
+    }
     MergedFile {
         path: DAEMON_JSON.into(),
         format: MergeFormat::Json,
         mode: 0o644,
-        wanted: json!({
-            // A restarted daemon stops nothing.
-            "live-restore": true,
-            "log-driver": "json-file",
-            "log-opts": { "max-size": "50m", "max-file": "5" },
-        }),
+        wanted,
         unit: "docker.service".into(),
     }
 }
@@ -95,6 +102,8 @@ fn layout_2(sandbox: &str, systemd: bool) -> Value {
                 "sandbox_image": sandbox,
                 "cni": { "bin_dir": super::cni::PROGRAMS, "conf_dir": super::cni::CONFIGURATION },
                 "containerd": { "runtimes": { "runc": runc(systemd) } },
+                // Read at each pull: a registry that is added later needs no restart.
+                "registry": { "config_path": super::registries::CONTAINERD_HOSTS },
             },
         },
     })
@@ -108,7 +117,10 @@ fn layout_3(sandbox: &str, systemd: bool, minor: u64) -> Value {
         "version": 3,
         "disabled_plugins": [],
         "plugins": {
-            "io.containerd.cri.v1.images": { "pinned_images": { "sandbox": sandbox } },
+            "io.containerd.cri.v1.images": {
+                "pinned_images": { "sandbox": sandbox },
+                "registry": { "config_path": super::registries::CONTAINERD_HOSTS },
+            },
             "io.containerd.cri.v1.runtime": {
                 "cni": { key: programs, "conf_dir": super::cni::CONFIGURATION },
                 "containerd": { "runtimes": { "runc": runc(systemd) } },

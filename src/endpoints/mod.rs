@@ -52,15 +52,20 @@ pub trait ReadEndpoints: Send + Sync {
     /// Whether this node's member serves reads and writes.
     fn etcd_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
 
+    /// Whether this node's apiserver answers at all. That its port is open says nothing: it opens it long before it serves.
+    fn api_answers<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
+
     /// Whether this node's apiserver says that it is ready.
     fn api_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
 
     /// Whether something accepts connections on this loopback port of a node.
     fn listens<'a>(&'a self, node: &'a NodeName, port: u16) -> BoxFuture<'a, Result<(), EndpointError>>;
 
-    /// Objects by key, through the first apiserver that answers; those that do not exist are left out. With them come
-    /// all Node objects.
+    /// Objects by key, through the first apiserver that answers; those that do not exist are left out.
     fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
+
+    /// All Node objects, through the first apiserver that answers.
+    fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
 }
 
 /// The half that changes what the API holds.

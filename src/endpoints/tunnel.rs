@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, join_all, select_ok, try_join};
+use futures::future::{BoxFuture, join_all, select_ok};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -177,6 +177,13 @@ impl ReadEndpoints for TunnelEndpoints {
         })
     }
 
+    fn api_answers<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(async move {
+            let answer = self.api(node).await?.read().ready().await;
+            answer.map(|_| ()).map_err(|error| EndpointError::of(format!("the API of {node}"), &error))
+        })
+    }
+
     fn api_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
         Box::pin(async move {
             let operation = || format!("the API of {node}");
@@ -196,15 +203,17 @@ impl ReadEndpoints for TunnelEndpoints {
     }
 
     fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.read().get_all(keys).await }))
+    }
+
+    fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
         Box::pin(async move {
-            let (mut objects, nodes) =
-                self.ask(|api| async move { try_join(api.read().get_all(keys), api.read().nodes()).await }).await?;
-            for node in nodes {
-                if let Some(name) = node["metadata"]["name"].as_str().and_then(|name| NodeName::new(name).ok()) {
-                    objects.insert(ObjectKey::node(&name), node);
-                }
-            }
-            Ok(objects)
+            let nodes = self.ask(|api| async move { api.read().nodes().await }).await?;
+            let keyed = |node: Value| {
+                let name = NodeName::new(node["metadata"]["name"].as_str()?).ok()?;
+                Some((ObjectKey::node(&name), node))
+            };
+            Ok(nodes.into_iter().filter_map(keyed).collect())
         })
     }
 }

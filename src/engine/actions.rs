@@ -65,8 +65,8 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::StartContainer(name) => make(step, &Change::StartContainer(name.clone()), context).await?,
         Action::StartUnit { name, restart } => {
             let unit = vec![name.clone()];
-            let (start, restart) = if *restart { (Vec::new(), unit.clone()) } else { (unit.clone(), Vec::new()) };
-            make(step, &Change::Units { enable: unit, start, restart }, context).await?;
+            let (start, restart) = if *restart { (Vec::new(), unit) } else { (unit, Vec::new()) };
+            make(step, &Change::Units { enable: Vec::new(), start, restart }, context).await?;
         }
         Action::VerifyRuntime => verify_runtime(step, context).await?,
         Action::Apply(objects) => endpoints.apply(context.world.epoch, objects).await?,
@@ -79,6 +79,7 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
 async fn make(step: &Step, change: &Change, context: &Context<'_>) -> Result<(), StepError> {
     let total = match change {
         Change::Send { payload, .. } | Change::LoadImage { payload, .. } => payload.size,
+        Change::PullImage(pull) => pull.size,
         _ => 0,
     };
     let progress = |sent: u64| {

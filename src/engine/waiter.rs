@@ -11,8 +11,12 @@ use crate::state::ObjectKey;
 use super::Context;
 use super::actions::StepError;
 
-/// Between two probes: short, since a probe is one request over a connection that stands.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// Between two probes: short at first, since a probe is one request over a connection that stands, then a twentieth of the
+/// time that was waited, so that many waits do not slow down what they wait for.
+fn pause(waited: Duration) -> Duration {
+    (waited / 20).clamp(Duration::from_millis(100), Duration::from_millis(500))
+}
+
 /// Longer than the slowest start seen on two busy cores, times ten.
 const DEADLINE: Duration = Duration::from_secs(300);
 
@@ -41,7 +45,7 @@ pub(super) async fn wait(
             context.events.emit(Event::StepWaits { step: step.clone(), reason: reason.clone() });
             last = reason;
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(pause(started.elapsed())).await;
     }
 }
 
@@ -53,6 +57,7 @@ async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Strin
             let results = futures::future::join_all(health).await;
             results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
         }
+        Condition::ApiAnswers(node) => endpoints.api_answers(node).await.map_err(|error| error.to_string()),
         Condition::ApiReady(node) => {
             endpoints.api_health(node).await.map_err(|error| error.to_string())?;
             namespaces(context).await

@@ -26,8 +26,8 @@ impl EtcdMember {
         let name = host.node();
         let stream = host.open_tcp("127.0.0.1", port).await;
         let unreachable = |source| EtcdError::Unreachable { host: name.clone(), port, source: Box::new(source) };
-        let mut stream = stream.map_err(unreachable)?;
-        let meter = stream.as_mut().meter();
+        let stream = stream.map_err(unreachable)?;
+        let meter = stream.meter();
         let connection = Connection::open(stream, tls, meter).await;
         let refused = |source| EtcdError::Connection { host: name.clone(), operation: "the connection", source };
         Ok(Self { host: name.clone(), connection: connection.map_err(refused)? })

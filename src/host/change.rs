@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::Digest;
+use crate::base::{Digest, Secret};
 use crate::state::{ContainerSpec, DirectorySpec, FileSpec, ImageReference, ImageStore, LinkSpec, Owner};
 
 /// One change of a host.
@@ -54,6 +54,8 @@ pub enum Change {
         /// What is sent.
         payload: Transfer,
     },
+    /// Lets the host's engine pull an image from its registry; afterwards the store must know the name with this id.
+    PullImage(Box<Pull>),
     /// Loads kernel modules.
     LoadModules(Vec<String>),
     /// Sets sysctls now.
@@ -77,6 +79,35 @@ pub enum Change {
     },
     /// Removes files and links; never a directory.
     Remove(Vec<String>),
+}
+
+/// An image to be pulled by a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// Which store.
+    pub store: ImageStore,
+    /// Its name in the store. Docker pulls from where the name says, containerd from where its host files say.
+    pub reference: ImageReference,
+    /// Id that the store must report.
+    pub id: Digest,
+    /// Digest of what the registry has under the tag, where it is known: Docker pulls by it, so that a tag that moves in the
+    /// meantime makes no difference.
+    pub manifest: Option<Digest>,
+    /// Bytes that are pulled at most.
+    pub size: u64,
+    /// As whom.
+    pub login: Option<RegistryLogin>,
+    /// Seconds of silence of the registry after which the engine is given up.
+    pub timeout_seconds: u64,
+}
+
+/// User and password at a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryLogin {
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
 }
 
 /// Bytes on their way to a host, with what they must be.

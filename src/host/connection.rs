@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::known_hosts::KnownKeys;
 use super::login::log_in;
-use super::round_trips::{CountedStream, RoundTrips};
+use super::round_trips::{AFTER_LOGIN, CountedStream, RoundTrips};
 use super::{HostError, HostStream};
 use crate::base::NodeName;
 
@@ -221,7 +221,6 @@ impl Connection {
     }
 
     async fn session(&self) -> Result<(russh::Channel<client::Msg>, usize), HostError> {
-        let place = self.trips.now();
         let channel = self.handle.channel_open_session().await;
         let channel = channel.map_err(|error| match error {
             russh::Error::ChannelOpenFailure(_) => HostError::Refused {
@@ -231,26 +230,24 @@ impl Connection {
             },
             error => self.broken("opening a session", &error),
         })?;
-        Ok((channel, self.trips.answered(place)))
+        Ok((channel, self.trips.answered(AFTER_LOGIN)))
     }
 
     /// Opens a stream to a UNIX socket of the host.
     pub async fn open_socket(&self, path: &str) -> Result<HostStream, HostError> {
         let operation = format!("forwarding to {path}");
-        let place = self.trips.now();
         let opening = self.handle.channel_open_direct_streamlocal(path);
         let channel = self.opened(&operation, "AllowStreamLocalForwarding", opening).await?;
-        let place = self.trips.answered(place);
+        let place = self.trips.answered(AFTER_LOGIN);
         Ok(Box::pin(CountedStream::new(channel.into_stream(), Arc::clone(&self.trips), place)))
     }
 
     /// Opens a stream to an address as the host sees it.
     pub async fn open_tcp(&self, address: &str, port: u16) -> Result<HostStream, HostError> {
         let operation = format!("connecting to {address}:{port}");
-        let place = self.trips.now();
         let opening = self.handle.channel_open_direct_tcpip(address, port.into(), "127.0.0.1", 0);
         let channel = self.opened(&operation, "AllowTcpForwarding", opening).await?;
-        let place = self.trips.answered(place);
+        let place = self.trips.answered(AFTER_LOGIN);
         Ok(Box::pin(CountedStream::new(channel.into_stream(), Arc::clone(&self.trips), place)))
     }
 

@@ -1,12 +1,12 @@
 //! The Docker Engine's API over channels of a connection.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::Frame;
@@ -16,8 +16,10 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::connection::Connection;
+use super::round_trips::AFTER_LOGIN;
 use super::{HostError, HostStream};
 use crate::base::NodeName;
+use crate::https::Meter;
 
 /// The oldest version that everything here is in, which Docker 20.10 speaks, and the oldest that Docker 29 speaks.
 const VERSIONS: [&str; 2] = ["v1.41", "v1.44"];
@@ -37,6 +39,8 @@ type Body = UnsyncBoxBody<Bytes, HostError>;
 pub(super) struct Answer {
     pub status: StatusCode,
     pub body: Bytes,
+    /// The place in the chain of waiting requests of what is asked because of it.
+    pub place: usize,
 }
 
 impl Answer {
@@ -57,12 +61,18 @@ impl Answer {
     }
 }
 
+/// A connection to the engine.
+struct Channel {
+    sender: SendRequest<Body>,
+    meter: Option<Arc<dyn Meter>>,
+}
+
 /// The engine of one host. Connections are kept and used again.
 pub(super) struct Docker {
     node: NodeName,
     sudo: bool,
     channels: Semaphore,
-    idle: Mutex<Vec<SendRequest<Body>>>,
+    idle: Mutex<Vec<Channel>>,
     version: AtomicUsize,
 }
 
@@ -73,12 +83,12 @@ impl Docker {
         Self { node, sudo, channels, idle: Mutex::default(), version: AtomicUsize::new(0) }
     }
 
-    /// Asks for something.
-    pub async fn get(&self, connection: &Connection, path: &str) -> Result<Answer, HostError> {
-        self.request(connection, Method::GET, path, None).await
+    /// Asks for something because of answers up to a place in the chain.
+    pub async fn get(&self, connection: &Connection, path: &str, after: usize) -> Result<Answer, HostError> {
+        self.ask(connection, (Method::GET, path, None), after).await
     }
 
-    /// One request with its whole body. An engine that is too new for our version is asked again in its own.
+    /// One request with its whole body.
     pub async fn request(
         &self,
         connection: &Connection,
@@ -86,17 +96,28 @@ impl Docker {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, HostError> {
+        self.ask(connection, (method, path, body), AFTER_LOGIN).await
+    }
+
+    /// An engine that is too new for our version is asked again in its own.
+    async fn ask(
+        &self,
+        connection: &Connection,
+        (method, path, body): (Method, &str, Option<&Value>),
+        mut after: usize,
+    ) -> Result<Answer, HostError> {
         loop {
             let version = self.version.load(Ordering::Relaxed);
             let content = body.map(ToString::to_string).unwrap_or_default();
             let content = Full::new(Bytes::from(content)).map_err(|never| match never {}).boxed_unsync();
             let kind = if body.is_some() { "application/json" } else { "" };
             let request = self.build(&method, version, path, kind, content)?;
-            let answer = self.exchange(connection, request, TIMEOUT).await?;
+            let answer = self.exchange(connection, request, after, TIMEOUT).await?;
             if !answer.asks_for_newer_client() || version + 1 >= VERSIONS.len() {
                 return Ok(answer);
             }
             self.version.store(version + 1, Ordering::Relaxed);
+            after = answer.place;
         }
     }
 
@@ -112,7 +133,44 @@ impl Docker {
         let body = UnsyncBoxBody::new(StreamBody::new(frames));
         let version = self.version.load(Ordering::Relaxed);
         let request = self.build(&Method::POST, version, path, "application/x-tar", body)?;
-        self.exchange(connection, request, limit).await
+        self.exchange(connection, request, AFTER_LOGIN, limit).await
+    }
+
+    /// Asks for work whose messages come while it is done, and gives them on; each must come within `patience`. Gives the
+    /// answer's status, and its body where it is a refusal.
+    pub async fn follow(
+        &self,
+        connection: &Connection,
+        (path, registry_login): (&str, Option<&HeaderValue>),
+        patience: Duration,
+        message: &mut (dyn FnMut(&Value) + Send),
+    ) -> Result<Answer, HostError> {
+        let version = self.version.load(Ordering::Relaxed);
+        let empty = Full::new(Bytes::new()).map_err(|never| match never {}).boxed_unsync();
+        let mut request = self.build(&Method::POST, version, path, "", empty)?;
+        if let Some(login) = registry_login {
+            request.headers_mut().insert("x-registry-auth", login.clone());
+        }
+        let operation = format!("Docker: POST {}", path.split('?').next().unwrap_or(path));
+        let silent = |_| self.broken(&operation, &format!("the engine was silent for {} s", patience.as_secs()));
+        let mut channel = self.channel(connection, &operation).await?;
+        let response = tokio::time::timeout(patience, channel.sender.send_request(request)).await.map_err(silent)?;
+        let response = response.map_err(|error| self.failure(&operation, &error))?;
+        let status = response.status();
+        let (mut body, mut kept) = (response.into_body(), BytesMut::new());
+        while let Some(frame) = tokio::time::timeout(patience, body.frame()).await.map_err(silent)? {
+            let frame = frame.map_err(|error| self.failure(&operation, &error))?;
+            kept.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+            while let (true, Some(end)) = (status == StatusCode::OK, kept.iter().position(|byte| *byte == b'\n')) {
+                let line = kept.split_to(end + 1);
+                serde_json::from_slice(&line).iter().for_each(&mut *message);
+            }
+            if kept.len() > MOST_ANSWER_BYTES {
+                return Err(self.broken(&operation, &"a message without end"));
+            }
+        }
+        self.keep(channel);
+        Ok(Answer { status, body: kept.freeze(), place: AFTER_LOGIN })
     }
 
     fn build(
@@ -137,20 +195,22 @@ impl Docker {
         &self,
         connection: &Connection,
         request: Request<Body>,
+        after: usize,
         limit: Duration,
     ) -> Result<Answer, HostError> {
         let operation = format!("Docker: {} {}", request.method(), request.uri().path());
         let work = async {
             // The semaphore lives as long as the host and is never closed.
             let _permit = self.channels.acquire().await.map_err(|error| self.broken(&operation, &error))?;
-            let mut sender = self.sender(connection, &operation).await?;
+            let mut channel = self.channel(connection, &operation).await?;
             let failed = |error: &(dyn std::error::Error + 'static)| self.failure(&operation, error);
-            let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
+            let response = channel.sender.send_request(request).await.map_err(|error| failed(&error))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MOST_ANSWER_BYTES).collect().await;
             let body = body.map_err(|error| failed(error.as_ref()))?.to_bytes();
-            self.keep(sender);
-            Ok(Answer { status, body })
+            let place = channel.meter.as_ref().map_or(after, |meter| meter.answered(meter.opened().max(after)));
+            self.keep(channel);
+            Ok(Answer { status, body, place })
         };
         tokio::time::timeout(limit, work)
             .await
@@ -158,37 +218,38 @@ impl Docker {
     }
 
     /// A kept connection that still stands, or a new one.
-    async fn sender(&self, connection: &Connection, operation: &str) -> Result<SendRequest<Body>, HostError> {
+    async fn channel(&self, connection: &Connection, operation: &str) -> Result<Channel, HostError> {
         loop {
             // The lock is given back before anything is awaited.
             let kept = self.idle().pop();
             let Some(mut kept) = kept else { break };
-            if kept.ready().await.is_ok() {
+            if kept.sender.ready().await.is_ok() {
                 return Ok(kept);
             }
         }
         let stream = self.stream(connection).await?;
+        let meter = stream.meter();
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = shaken.map_err(|error| self.failure(operation, &error))?;
         // Its error also reaches the request that it breaks, which reports it.
         tokio::spawn(driver);
-        Ok(sender)
+        Ok(Channel { sender, meter })
     }
 
     async fn stream(&self, connection: &Connection) -> Result<HostStream, HostError> {
         if self.sudo { connection.open_command(DIAL).await } else { connection.open_socket(SOCKET).await }
     }
 
-    fn keep(&self, sender: SendRequest<Body>) {
+    fn keep(&self, channel: Channel) {
         let mut idle = self.idle();
         // Of all of them: a second question over a new channel would wait for one answer more.
         let most = if self.sudo { MOST_SESSIONS } else { MOST_CHANNELS };
-        if !sender.is_closed() && idle.len() < most {
-            idle.push(sender);
+        if !channel.sender.is_closed() && idle.len() < most {
+            idle.push(channel);
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<SendRequest<Body>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::container::{self, DIGEST_LABEL};
 use super::docker::Answer;
 use super::outgoing::Outgoing;
-use super::{Change, HostError, Ssh, Transfer, request, script};
+use super::{Change, HostError, Ssh, Transfer, pull, request, script};
 use crate::base::{Digest, Epoch};
 use crate::state::{ContainerSpec, ImageReference, ImageStore};
 
@@ -29,7 +29,7 @@ fn stream_limit(transfer: &Transfer) -> Duration {
 }
 
 /// How progress is told: bytes sent so far.
-type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
+pub(super) type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 
 /// Makes one change.
 pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: Progress<'_>) -> Result<(), HostError> {
@@ -46,6 +46,7 @@ pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: P
         Change::LoadImage { store: ImageStore::Docker, reference, id, payload } => {
             door.load_into_docker(reference, id.as_ref(), payload, progress).await
         }
+        Change::PullImage(pull) => pull::pull(&door, pull, progress).await,
         Change::CreateContainer(spec) => door.create(spec).await,
         Change::StartContainer(name) => door.start(name).await,
         Change::StopContainer(name) => door.stop(name).await,
@@ -58,8 +59,8 @@ pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: P
     }
 }
 
-struct Door<'a> {
-    ssh: &'a Ssh,
+pub(super) struct Door<'a> {
+    pub ssh: &'a Ssh,
     epoch: Epoch,
 }
 
@@ -69,7 +70,7 @@ impl Door<'_> {
         request::encode(self.epoch, change).map_err(|reason| self.refused(request::describe(change), reason))
     }
 
-    fn refused(&self, operation: String, reason: String) -> HostError {
+    pub fn refused(&self, operation: String, reason: String) -> HostError {
         HostError::Refused { host: self.ssh.options.node.clone(), operation, reason }
     }
 
@@ -131,7 +132,7 @@ impl Door<'_> {
         }
     }
 
-    async fn image_id(&self, reference: &ImageReference, operation: &str) -> Result<Option<Digest>, HostError> {
+    pub async fn image_id(&self, reference: &ImageReference, operation: &str) -> Result<Option<Digest>, HostError> {
         let name = self.plain(&reference.0, operation)?;
         let answer = self.docker(Method::GET, &format!("/images/{name}/json"), None).await?;
         match answer.status {
@@ -201,11 +202,11 @@ impl Door<'_> {
         }
     }
 
-    async fn docker(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, HostError> {
+    pub async fn docker(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, HostError> {
         self.ssh.docker.request(&self.ssh.main, method, path, body).await
     }
 
-    fn plain<'a>(&self, text: &'a str, operation: &str) -> Result<&'a str, HostError> {
+    pub fn plain<'a>(&self, text: &'a str, operation: &str) -> Result<&'a str, HostError> {
         if container::is_plain(text) {
             Ok(text)
         } else {

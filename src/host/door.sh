@@ -112,10 +112,12 @@ sysctls() { sysctl -qp -; }
 
 # units: `enable <unit>`, `start <unit>`, `restart <unit>`. Enabling reads the unit files again by itself.
 units() {
-  reloaded=
   while IFS=' ' read -r verb unit; do
-    if [ "$verb" != enable ] && [ -z "$reloaded" ]; then systemctl daemon-reload; fi
-    reloaded=yes
+    # Reading all units again takes a while: enabling does it, and what systemd has read as it is needs it no more.
+    case $verb:$(systemctl show -p LoadState -p NeedDaemonReload --value "$unit" | tr '\n' ' ') in
+      enable:* | *:'loaded no ') ;;
+      *) systemctl daemon-reload ;;
+    esac
     case $verb in
       enable) systemctl -q enable "$unit" ;;
       start) systemctl start --no-block "$unit" ;;

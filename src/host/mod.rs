@@ -3,6 +3,7 @@
 mod change;
 mod connection;
 mod container;
+mod cri;
 mod docker;
 mod door;
 mod error;
@@ -10,6 +11,7 @@ mod fake;
 mod known_hosts;
 mod login;
 mod outgoing;
+mod pull;
 mod request;
 mod round_trips;
 mod script;
@@ -27,7 +29,7 @@ use crate::base::{Epoch, NodeName};
 use crate::https::Meter;
 use crate::state::HostSnapshot;
 
-pub use change::{Change, Payload, Transfer};
+pub use change::{Change, Payload, Pull, RegistryLogin, Transfer};
 pub use connection::SshOptions;
 pub use error::HostError;
 pub use fake::{Dead, FakeHost, FakeProcess, Moment};
@@ -39,9 +41,8 @@ pub type HostStream = Pin<Box<dyn ByteStream>>;
 
 /// What a stream through a host can do.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Sync {
-    /// Hands the counting of round trips over to whoever sends several requests at once on this stream: from its bytes
-    /// alone nobody can tell which of them waits for which.
-    fn meter(self: Pin<&mut Self>) -> Option<Arc<dyn Meter>>;
+    /// Where round trips over this stream are counted, if anywhere.
+    fn meter(&self) -> Option<Arc<dyn Meter>>;
 }
 
 /// What a look at a host must find out.

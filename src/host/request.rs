@@ -26,6 +26,7 @@ pub(super) fn describe(change: &Change) -> String {
         }
         Change::Send { path, .. } => format!("sending {path}"),
         Change::LoadImage { store, reference, .. } => format!("loading {reference} into {store}"),
+        Change::PullImage(pull) => format!("pulling {} into {}", pull.reference, pull.store),
         Change::LoadModules(names) => format!("loading kernel modules {}", names.join(", ")),
         Change::SetSysctls(settings) => {
             format!("setting {}", settings.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
@@ -85,10 +86,11 @@ pub(super) fn encode(epoch: Epoch, change: &Change) -> Result<Bytes, Problem> {
             lines.list("remove", paths)?;
         }
         Change::LoadImage { store: ImageStore::Docker, .. }
+        | Change::PullImage(_)
         | Change::CreateContainer(_)
         | Change::StartContainer(_)
         | Change::StopContainer(_)
-        | Change::RemoveContainer(_) => return Err("Docker does this, not the script".into()),
+        | Change::RemoveContainer(_) => return Err("an engine does this, not the script".into()),
     }
     Ok(lines.0.into())
 }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::connection::Connection;
 use super::docker::{Answer, Docker};
-use super::round_trips::{RoundTripCount, RoundTrips};
+use super::round_trips::{AFTER_LOGIN, RoundTripCount, RoundTrips};
 use super::snapshot::Gathered;
 use super::{
     Change, HostError, HostStream, LogSource, LookRequest, ReadHost, SshOptions, WriteHost, container, door, script,
@@ -67,7 +67,7 @@ impl Ssh {
         HostError::Malformed { host, operation, reason: reason.into() }
     }
 
-    async fn gather(&self, request: &LookRequest) -> Result<Gathered, HostError> {
+    pub(super) async fn gather(&self, request: &LookRequest) -> Result<Gathered, HostError> {
         let operation = "looking at the host";
         let input = snapshot::encode(request).map_err(|reason| self.malformed(operation, reason))?;
         let output = script::gather(&self.main, &self.options, input, LOOK).await?;
@@ -80,14 +80,15 @@ impl Ssh {
     /// there are containers.
     async fn ask_docker(&self, request: &LookRequest) -> Result<DockerSight, HostError> {
         let ours = format!("/containers/json?all=1&filters={}", container::our_label_filter());
-        let engine = join3(self.json("/info"), self.json("/images/json"), self.json(&ours));
-        let inspections = request.containers.iter().map(|name| self.inspect(name));
+        let ask = |path| self.json(path, AFTER_LOGIN);
+        let engine = join3(ask("/info"), ask("/images/json"), ask(&ours));
+        let inspections = request.containers.iter().map(|name| self.inspect(name, AFTER_LOGIN));
         let ((info, images, list), inspected) = join(engine, try_join_all(inspections)).await;
-        let (info, images, list) = (info?, images?, list?);
-        let mut inspected: Vec<Value> = inspected?.into_iter().flatten().collect();
+        let ((info, _), (images, _), (list, listed_at)) = (info?, images?, list?);
+        let mut inspected: Vec<(Value, usize)> = inspected?.into_iter().flatten().collect();
         let strangers = container::names(&list).into_iter().filter(|name| !request.containers.contains(name));
         let strangers = strangers.collect::<Vec<_>>();
-        let others = try_join_all(strangers.iter().map(|name| self.inspect(name))).await?;
+        let others = try_join_all(strangers.iter().map(|name| self.inspect(name, listed_at))).await?;
         inspected.extend(others.into_iter().flatten());
         let containers = self.with_images(&inspected).await?;
         let driver = if info["CgroupDriver"] == "systemd" { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs };
@@ -97,49 +98,52 @@ impl Ssh {
     }
 
     /// Reads containers back; what comes from their images is told apart from what was added.
-    async fn with_images(&self, inspected: &[Value]) -> Result<Vec<ObservedContainer>, HostError> {
-        let mut ids: Vec<&str> = inspected.iter().filter_map(container::image_id).collect();
+    async fn with_images(&self, inspected: &[(Value, usize)]) -> Result<Vec<ObservedContainer>, HostError> {
+        let mut ids: Vec<&str> = inspected.iter().filter_map(|(value, _)| container::image_id(value)).collect();
         ids.sort_unstable();
         ids.dedup();
-        let images = join_all(ids.iter().map(async |id| self.json(&format!("/images/{id}/json")).await)).await;
+        let after = inspected.iter().map(|(_, place)| *place).max().unwrap_or(AFTER_LOGIN);
+        let images = join_all(ids.iter().map(async |id| self.json(&format!("/images/{id}/json"), after).await)).await;
         let image = |container: &Value| {
             let index = ids.iter().position(|id| container::image_id(container) == Some(id))?;
             // An image may have been removed below its container.
-            images[index].as_ref().ok()
+            images[index].as_ref().ok().map(|(image, _)| image)
         };
-        let read = |value: &Value| {
+        let read = |(value, _): &(Value, usize)| {
             let observed = container::observed(value, image(value));
             observed.ok_or_else(|| self.malformed("inspecting containers", "a container without id, name or image"))
         };
         inspected.iter().map(read).collect()
     }
 
-    async fn inspect(&self, name: &str) -> Result<Option<Value>, HostError> {
+    async fn inspect(&self, name: &str, after: usize) -> Result<Option<(Value, usize)>, HostError> {
         if !container::is_plain(name) {
             return Err(self.malformed("inspecting containers", format!("`{name}` is no name")));
         }
         let path = format!("/containers/{name}/json");
-        let answer = self.docker.get(&self.main, &path).await?;
+        let answer = self.docker.get(&self.main, &path, after).await?;
         if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { self.value(&path, &answer).map(Some) }
     }
 
-    async fn json(&self, path: &str) -> Result<Value, HostError> {
-        let answer = self.docker.get(&self.main, path).await?;
+    /// An answer, and the place of what is asked because of it.
+    async fn json(&self, path: &str, after: usize) -> Result<(Value, usize), HostError> {
+        let answer = self.docker.get(&self.main, path, after).await?;
         self.value(path, &answer)
     }
 
-    fn value(&self, path: &str, answer: &Answer) -> Result<Value, HostError> {
+    fn value(&self, path: &str, answer: &Answer) -> Result<(Value, usize), HostError> {
         let operation = format!("Docker: GET {path}");
         if answer.status != StatusCode::OK {
             let host = self.options.node.clone();
             return Err(HostError::Refused { host, operation, reason: answer.message() });
         }
-        answer.json().ok_or_else(|| self.malformed(&operation, "no JSON"))
+        let value = answer.json().ok_or_else(|| self.malformed(&operation, "no JSON"))?;
+        Ok((value, answer.place))
     }
 
     async fn container_log(&self, name: &str, lines: usize) -> Result<Vec<String>, HostError> {
         let path = format!("/containers/{name}/logs?stdout=1&stderr=1&tail={lines}");
-        let answer = self.docker.get(&self.main, &path).await?;
+        let answer = self.docker.get(&self.main, &path, AFTER_LOGIN).await?;
         if answer.status != StatusCode::OK {
             let (host, operation) = (self.options.node.clone(), format!("reading the log of container {name}"));
             return Err(HostError::Refused { host, operation, reason: answer.message() });

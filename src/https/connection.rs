@@ -38,6 +38,8 @@ pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     server: String,
     meter: Option<Arc<dyn Meter>>,
+    /// The place at which the handshake was over. No request here waits for another's answer.
+    open_at: usize,
 }
 
 impl Connection {
@@ -57,9 +59,8 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let connector = TlsConnector::from(tls.config());
-        let place = meter.as_ref().map(|meter| meter.asked());
         let stream = connector.connect(tls.server_name(), stream).await.map_err(|error| HttpsError::of(&error))?;
-        count(meter.as_ref(), place);
+        let open_at = meter.as_ref().map_or(0, |meter| meter.answered(meter.opened()));
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
@@ -68,7 +69,7 @@ impl Connection {
             .map_err(|error| HttpsError::of(&error))?;
         // Its error also reaches every request that it breaks, which report it.
         tokio::spawn(driver);
-        Ok(Self { sender, server: tls.server_text(), meter })
+        Ok(Self { sender, server: tls.server_text(), meter, open_at })
     }
 
     /// Whether the connection has ended; a new one must be opened then.
@@ -85,9 +86,10 @@ impl Connection {
         let (mut head, body) = request.into_parts();
         head.uri = self.absolute(&head.uri)?;
         let request = Request::from_parts(head, Full::new(body));
-        let place = self.meter.as_ref().map(|meter| meter.asked());
         let response = self.sender.clone().send_request(request).await.map_err(|error| HttpsError::of(&error))?;
-        count(self.meter.as_ref(), place);
+        if let Some(meter) = &self.meter {
+            meter.answered(self.open_at);
+        }
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|error| HttpsError::of(error.as_ref()))?.to_bytes();
@@ -102,11 +104,5 @@ impl Connection {
             .path_and_query(path)
             .build()
             .map_err(|error| HttpsError::Settings(error.to_string()))
-    }
-}
-
-fn count(meter: Option<&Arc<dyn Meter>>, place: Option<usize>) {
-    if let (Some(meter), Some(place)) = (meter, place) {
-        meter.answered(place);
     }
 }

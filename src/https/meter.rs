@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 
-/// Counts requests that wait for their answers. Requests that are under way at the same time do not wait for each other.
+/// Counts requests that wait for their answers. Who sends requests says which of them waits for which: from the bytes alone
+/// nobody can tell.
 pub trait Meter: Debug + Send + Sync {
-    /// Something is asked now; gives its place in the chain of requests that wait for each other.
-    fn asked(&self) -> usize;
+    /// The place in the chain of waiting requests at which the stream was open.
+    fn opened(&self) -> usize;
 
-    /// What was asked at this place has its answer.
-    fn answered(&self, place: usize);
+    /// What was asked at a place has its answer; gives the place of what is asked because of it.
+    fn answered(&self, place: usize) -> usize;
 }

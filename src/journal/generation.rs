@@ -81,6 +81,9 @@ pub struct PinnedImage {
     pub reference: ImageReference,
     /// What the store calls its id.
     pub id: Digest,
+    /// Digest of what the registry had under the tag, where a registry was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Digest>,
     /// Who told it.
     pub origin: Origin,
 }
@@ -107,6 +110,10 @@ pub struct PinnedFile {
 pub enum Origin {
     /// A bundle, by its name.
     Bundle(String),
+    /// A registry, by the name under which the image was asked for.
+    Registry(String),
+    /// A download site, by the file's address.
+    Site(String),
     /// It was on this host already.
     Host(NodeName),
 }
@@ -115,6 +122,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bundle(name) => write!(formatter, "bundle {name}"),
+            Self::Registry(name) => write!(formatter, "registry {name}"),
+            Self::Site(address) => write!(formatter, "site {address}"),
             Self::Host(node) => write!(formatter, "host {node}"),
         }
     }

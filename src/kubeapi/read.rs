@@ -36,12 +36,12 @@ impl ReadApi {
     pub async fn connect(host: &dyn ReadHost, port: u16, tls: &ClientTls) -> Result<Self, KubeApiError> {
         let name = host.node();
         let stream = host.open_tcp("127.0.0.1", port).await;
-        let mut stream = stream.map_err(|source| KubeApiError::Unreachable {
+        let stream = stream.map_err(|source| KubeApiError::Unreachable {
             host: name.clone(),
             port,
             source: Box::new(source),
         })?;
-        let meter = stream.as_mut().meter();
+        let meter = stream.meter();
         let connection = Connection::open(stream, tls, meter).await;
         let connection = connection.map_err(|source| KubeApiError::of_https(name, "connecting", source))?;
         Ok(Self { host: name.clone(), connection })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, join, join_all};
+use futures::future::{BoxFuture, join, join_all, try_join};
 
 use crate::base::NodeName;
 use crate::endpoints::ReadEndpoints;
@@ -52,9 +52,13 @@ fn endpoints<'a>(subject: &'a Subject<'_>) -> BoxFuture<'a, (ObservedApi, Member
         let Some(endpoints) = subject.endpoints else {
             return (ObservedApi::Unreachable("the cluster has no authority yet".into()), Members::new());
         };
-        let (objects, members) = join(endpoints.read(&subject.objects), endpoints.etcd_members()).await;
+        let objects = try_join(endpoints.read(&subject.objects), endpoints.nodes());
+        let (objects, members) = join(objects, endpoints.etcd_members()).await;
         let api = match objects {
-            Ok(objects) => ObservedApi::Reached { objects },
+            Ok((mut objects, nodes)) => {
+                objects.extend(nodes);
+                ObservedApi::Reached { objects }
+            }
             Err(error) => ObservedApi::Unreachable(error.to_string()),
         };
         (api, members.unwrap_or_default())

@@ -7,6 +7,7 @@ use crate::config;
 use crate::release::{Catalog, Release};
 
 use super::OperationError;
+use super::authorities::{Authorities, read_authorities};
 use super::key_files::check_key_files;
 
 /// What the operator named, and the parts of the environment that matter.
@@ -41,6 +42,8 @@ pub struct Loaded {
     pub cluster: Cluster,
     /// The catalog's row for its version.
     pub release: Release,
+    /// Certificates of authorities that it names.
+    pub authorities: Authorities,
     /// The versions that can be asked for.
     pub catalog: Catalog,
     /// Advice that does not stop a run, rendered.
@@ -57,9 +60,14 @@ pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
     let context = cluster::Context { home: setup.home.clone(), base };
     let cluster::Loaded { config, cluster, advice } =
         cluster::load(&bytes, &origin, &catalog, &context).map_err(input)?;
-    check_key_files(&cluster, &config).map_err(input)?;
-    let release = catalog.release(&cluster.version).map_err(|error| OperationError::Input(error.to_string()))?;
-    Ok(Loaded { text: String::from_utf8_lossy(&bytes).into_owned(), cluster, release, catalog, advice })
+    let authorities = match (check_key_files(&cluster, &config), read_authorities(&cluster, &config)) {
+        (Ok(()), Ok(authorities)) => authorities,
+        (Err(findings), Ok(_)) | (Ok(()), Err(findings)) => return Err(input(findings)),
+        (Err(findings), Err(more)) => return Err(input(findings.and(more))),
+    };
+    let mut release = catalog.release(&cluster.version).map_err(|error| OperationError::Input(error.to_string()))?;
+    release.images = cluster.supply.names(&release.images);
+    Ok(Loaded { text: String::from_utf8_lossy(&bytes).into_owned(), cluster, release, authorities, catalog, advice })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OperationError> {

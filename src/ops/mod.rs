@@ -1,5 +1,6 @@
 //! Use cases: what each command does, without arguments and without a terminal.
 
+mod authorities;
 mod connect;
 mod error;
 mod key_files;
@@ -11,6 +12,7 @@ mod status;
 mod survey;
 mod up;
 
+pub use authorities::Authorities;
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
 pub use kubeconfig::{kubeconfig, write_private};

@@ -33,6 +33,8 @@ pub struct PinInput<'a> {
     pub locked: Option<&'a journal::Pins>,
     pub bundles: &'a Bundles,
     pub observed: &'a Observed,
+    /// The CNI plugins, where they were unpacked while the hosts were being looked at.
+    pub unpacked: Option<Vec<UnpackedFile>>,
     pub images: Vec<(ImageStore, ImageReference)>,
 }
 
@@ -42,7 +44,7 @@ pub fn resolve(input: &PinInput<'_>) -> Result<Resolved, OperationError> {
     for (store, reference) in &input.images {
         if let Some((id, origin)) = image(input, *store, reference) {
             resolved.pins.images.insert((*store, reference.clone()), id.clone());
-            let image = PinnedImage { store: *store, reference: reference.clone(), id, origin };
+            let image = PinnedImage { store: *store, reference: reference.clone(), id, manifest: None, origin };
             resolved.record.images.push(image);
         }
         if let Some(item) = input.bundles.image(reference) {
@@ -118,8 +120,9 @@ fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationErr
         locked_files(input).filter(|file| file.name.starts_with(CNI) && file.version == *version).cloned().collect();
     let bundled = input.bundles.file("cni-plugins", version);
     let complete = !locked.is_empty() && everywhere(input.observed, &locked);
-    let unpacked = match bundled {
-        Some(_) if !complete => input.bundles.cni_plugins(version)?,
+    let unpacked = match (bundled, &input.unpacked) {
+        (Some(_), Some(unpacked)) if !complete => unpacked.clone(),
+        (Some(_), None) if !complete => input.bundles.cni_plugins(version)?,
         _ => Vec::new(),
     };
     let origin = bundled.map(|item| Origin::Bundle(item.bundle.clone()));

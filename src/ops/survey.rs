@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use crate::base::NodeName;
-use crate::bundle::Bundles;
+use crate::bundle::{BundleError, Bundles, UnpackedFile};
 use crate::cluster::Cluster;
 use crate::desired::{self, Desired};
 use crate::endpoints::{Credentials, Endpoints, ReadEndpoints};
@@ -85,6 +87,7 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
     let renewal = if input.state.current().is_some() { Renewal::Report } else { Renewal::Make };
     let request = PkiRequest { cluster, renewal };
     let completion = pki::complete(&request, &stored, input.now, &mut RandomKeyMaker)?;
+    let unpacking = first_unpacking(input);
     let connections = connect(input).await;
     let hosts = connected(&connections);
     let endpoints = if input.state.is_new() { None } else { Some(endpoints(input, &hosts, &completion.material)?) };
@@ -98,7 +101,22 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
     let observed = observe::gather(&subject).await;
     tell_round_trips(input.events, &hosts);
     let request = subject.request;
-    conclude(input, Seen { hosts, endpoints, observed, request }, completion)
+    let unpacked = match unpacking {
+        Some(unpacking) => unpacking.await.ok().transpose()?,
+        None => None,
+    };
+    conclude(input, Seen { hosts, endpoints, observed, request, unpacked }, completion)
+}
+
+/// The CNI plugins' digests are known to the state of a cluster. Before its first run they must be read from the
+/// archive, which takes as long as looking at the hosts: both are done at once.
+fn first_unpacking(input: &SurveyInput<'_>) -> Option<JoinHandle<Result<Vec<UnpackedFile>, BundleError>>> {
+    let version = input.loaded.release.cni_plugins.clone();
+    if !input.state.is_new() || input.bundles.file("cni-plugins", &version).is_none() {
+        return None;
+    }
+    let bundles = input.bundles.clone();
+    Some(tokio::task::spawn_blocking(move || bundles.cni_plugins(&version)))
 }
 
 fn tell_round_trips(events: &dyn EventSink, hosts: &BTreeMap<NodeName, SharedHost>) {
@@ -115,17 +133,18 @@ struct Seen {
     endpoints: Option<Arc<dyn Endpoints>>,
     observed: Observed,
     request: LookRequest,
+    unpacked: Option<Vec<UnpackedFile>>,
 }
 
 /// From what was seen to the plan: no I/O besides reading bundles.
 fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Result<Survey, OperationError> {
-    let Seen { hosts, endpoints, observed, request } = seen;
+    let Seen { hosts, endpoints, observed, request, unpacked } = seen;
     let cluster = &input.loaded.cluster;
     let release = &input.loaded.release;
     let mut findings = plan::preflight(cluster, &observed, &limits(release));
     // What is wrong with the hosts comes first: it may be why nothing can be rendered for them.
     let Rendered { resolved, etcd, desired } =
-        rendered(input, &observed, &completion).or_else(|error| stop_on_errors(&findings).and(Err(error)))?;
+        rendered(input, &observed, unpacked, &completion).or_else(|error| stop_on_errors(&findings).and(Err(error)))?;
     let history = history(input.state, input.loaded, &etcd);
     let plan_input = plan::Input {
         cluster,
@@ -148,12 +167,17 @@ struct Rendered {
     desired: Desired,
 }
 
-fn rendered(input: &SurveyInput<'_>, observed: &Observed, completion: &Completion) -> Result<Rendered, OperationError> {
+fn rendered(
+    input: &SurveyInput<'_>,
+    observed: &Observed,
+    unpacked: Option<Vec<UnpackedFile>>,
+    completion: &Completion,
+) -> Result<Rendered, OperationError> {
     let cluster = &input.loaded.cluster;
     let release = &input.loaded.release;
     let locked = input.state.aimed().or(input.state.current()).map(|generation| &generation.lock.pins);
     let images = desired::images(cluster, release);
-    let resolved = resolve(&PinInput { release, locked, bundles: input.bundles, observed, images })?;
+    let resolved = resolve(&PinInput { release, locked, bundles: input.bundles, observed, unpacked, images })?;
     let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, completion));
     let desired = desired::render(&desired::Input {
         cluster,
@@ -162,6 +186,7 @@ fn rendered(input: &SurveyInput<'_>, observed: &Observed, completion: &Completio
         release,
         pins: &resolved.pins,
         etcd_token: &etcd.token,
+        registry_authorities: &input.loaded.authorities.registries,
     })?;
     Ok(Rendered { resolved, etcd, desired })
 }

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 
 use crate::base::{Epoch, NodeName, RunId, StepId};
+use crate::desired::DesiredImage;
 use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
 use crate::event::Event;
+use crate::host::LookRequest;
 use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
 use crate::plan::Plan;
-use crate::state::ImageStore;
+use crate::state::{HostSnapshot, ImageStore};
 
 use super::survey::{Survey, SurveyInput, endpoints, facts, survey};
 use super::{OperationError, keys};
@@ -136,26 +138,29 @@ async fn remember_members(
 /// containerd tells an image's id only once it is there: it is locked after the first run, for every later one.
 async fn pin_pod_images(folder: &mut StateFolder, survey: &Survey) -> Result<(), OperationError> {
     let mut record = survey.resolved.record.clone();
-    for (name, host) in &survey.hosts {
-        let Ok(snapshot) = host.look(&survey.request).await else { continue };
+    // Nothing but the images is of interest now; all else was seen before the run or proven by it.
+    let request = &LookRequest::default();
+    let looks = survey.hosts.iter().map(|(name, host)| async move { (name, host.look(request).await) });
+    for (name, snapshot) in join_all(looks).await {
+        let Ok(snapshot) = snapshot else { continue };
         for image in survey.desired.hosts.get(name).into_iter().flat_map(|host| &host.images) {
-            let known = |pin: &PinnedImage| pin.store == image.store && pin.reference == image.reference;
-            let Some(id) = snapshot.containerd_images.get(&image.reference) else { continue };
-            if image.store == ImageStore::Containerd && !record.images.iter().any(known) {
-                let (store, reference) = (image.store, image.reference.clone());
-                record.images.push(PinnedImage {
-                    store,
-                    reference,
-                    id: id.clone(),
-                    origin: Origin::Host(name.clone()),
-                });
-            }
+            pin_if_new(&mut record, name, image, &snapshot);
         }
     }
     if record != survey.resolved.record {
         folder.record_pins(record)?;
     }
     Ok(())
+}
+
+fn pin_if_new(record: &mut journal::Pins, name: &NodeName, image: &DesiredImage, snapshot: &HostSnapshot) {
+    let known = |pin: &PinnedImage| pin.store == image.store && pin.reference == image.reference;
+    let Some(id) = snapshot.containerd_images.get(&image.reference) else { return };
+    if image.store == ImageStore::Containerd && !record.images.iter().any(known) {
+        let origin = Origin::Host(name.clone());
+        let (store, reference, id) = (image.store, image.reference.clone(), id.clone());
+        record.images.push(PinnedImage { store, reference, id, manifest: None, origin });
+    }
 }
 
 /// The run's record in the state folder.

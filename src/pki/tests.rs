@@ -58,6 +58,7 @@ fn cluster() -> Cluster {
         kube_proxy_config: Map::new(),
         fail_swap_on: true,
         ignore_docker_version: false,
+        supply: Default::default(),
     }
 }
 

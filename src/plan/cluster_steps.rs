@@ -27,6 +27,12 @@ fn host_id(node: &NodeName, rest: &str) -> StepId {
     StepId(format!("{node}/{rest}"))
 }
 
+/// The wait for the first apiserver of a cluster. It fills the empty store alone: three at once do the same work and get in
+/// each other's way, and nodes and objects need only one of them.
+pub(super) fn first_api(input: &Input<'_>) -> Option<StepId> {
+    input.cluster.control_planes().next().map(|node| host_id(&node.name, "api"))
+}
+
 fn wait(id: StepId, host: Option<NodeName>, title: String, condition: Condition) -> Step {
     Step {
         id,
@@ -38,6 +44,11 @@ fn wait(id: StepId, host: Option<NodeName>, title: String, condition: Condition)
         after: Vec::new(),
         log: None,
     }
+}
+
+/// The wait until that apiserver answers at all.
+pub(super) fn first_api_answers(input: &Input<'_>) -> Option<StepId> {
+    input.cluster.control_planes().next().map(|node| host_id(&node.name, "api-answers"))
 }
 
 /// Waits are planned where something was started, and where an earlier run ended before it had seen the end.
@@ -57,12 +68,22 @@ fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
         if reached && !plan.has(&container) {
             continue;
         }
+        if Some(host_id(&node.name, "api")) == first_api(input) {
+            plan.steps.push(api_answers(node, container.clone()));
+        }
         let title = "wait for the API".into();
         let step =
             wait(host_id(&node.name, "api"), Some(node.name.clone()), title, Condition::ApiReady(node.name.clone()));
         let log = Some(LogSource::Container("kube-apiserver".into()));
         plan.steps.push(Step { after: vec![container, etcd.clone()], log, ..step });
     }
+}
+
+fn api_answers(node: &Node, container: StepId) -> Step {
+    let title = "wait for the API to answer".into();
+    let condition = Condition::ApiAnswers(node.name.clone());
+    let step = wait(host_id(&node.name, "api-answers"), Some(node.name.clone()), title, condition);
+    Step { after: vec![container], log: Some(LogSource::Container("kube-apiserver".into())), ..step }
 }
 
 /// What is started and not seen through the API is awaited by its own port: a crash loop must not pass for success.
@@ -100,7 +121,7 @@ fn objects(input: &Input<'_>, plan: &mut Plan) {
         group.0.push(object.clone());
         group.1.push(line);
     }
-    let ready: Vec<StepId> = input.cluster.control_planes().map(|node| host_id(&node.name, "api")).collect();
+    let ready: Vec<StepId> = first_api(input).into_iter().collect();
     push_objects(plan, "foundation", "roles, policies and configuration", foundation, ready.clone());
     let mut after = ready;
     after.push(StepId("cluster/foundation".into()));

@@ -4,6 +4,7 @@ use crate::base::StepId;
 use crate::host::{Change, LogSource};
 use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
+use super::cluster_steps;
 use super::host_steps::{ALIVE, HostInput};
 use super::step::{Action, Plan, Step};
 
@@ -68,7 +69,9 @@ fn prerequisites(host: &HostInput<'_>, component: Component) -> Vec<StepId> {
     match component {
         Component::KubeApiserver => {
             let members = host.input.cluster.etcd_members();
-            members.map(|member| StepId(format!("{}/container/etcd", member.name))).collect()
+            let etcd = members.map(|member| StepId(format!("{}/container/etcd", member.name)));
+            let first = cluster_steps::first_api(host.input).filter(|id| *id != host.id("api"));
+            etcd.chain(first).collect()
         }
         Component::KubeControllerManager | Component::KubeScheduler => vec![host.id("api")],
         Component::KubeProxy => vec![host.id("registered")],

@@ -2,11 +2,11 @@
 
 use crate::base::{NodeName, StepId};
 use crate::desired::{DesiredHost, DesiredImage, UnitSpec};
-use crate::host::{Change, LogSource};
+use crate::host::{Change, LogSource, Transfer};
 use crate::state::{Component, Content, HostSnapshot, ImageStore};
 
 use super::step::{Action, Plan, Step};
-use super::{Input, Refusal, container_steps, file_steps, runtime_steps};
+use super::{Input, Refusal, cluster_steps, container_steps, file_steps, runtime_steps};
 
 /// One host as the planner sees it.
 pub(super) struct HostInput<'a> {
@@ -83,7 +83,7 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
     runtime_steps::kernel(host, plan);
     file_steps::payloads(host, plan);
     for image in &host.wanted.images {
-        load_image(host, image, plan);
+        bring_image(host, image, plan);
     }
     for (component, spec) in &host.wanted.containers {
         if *component == Component::Etcd && lost_data(host, plan) {
@@ -145,7 +145,7 @@ pub(super) fn missing_source(host: &HostInput<'_>, what: &str) -> Refusal {
     }
 }
 
-fn load_image(host: &HostInput<'_>, image: &DesiredImage, plan: &mut Plan) {
+fn bring_image(host: &HostInput<'_>, image: &DesiredImage, plan: &mut Plan) {
     let seen = match image.store {
         ImageStore::Docker => host.snapshot.docker_images.get(&image.reference),
         ImageStore::Containerd => host.snapshot.containerd_images.get(&image.reference),
@@ -157,19 +157,30 @@ fn load_image(host: &HostInput<'_>, image: &DesiredImage, plan: &mut Plan) {
         }
         _ => return,
     };
-    let Some(payload) = host.input.sources.images.get(&image.reference) else {
-        plan.refusals.push(missing_source(host, &format!("image {} for {}", image.reference, image.store)));
-        return;
-    };
-    let title = format!("load {} into {} ({})", image.reference, image.store, mebibytes(payload.size));
-    let change = Change::LoadImage {
-        store: image.store,
-        reference: image.reference.clone(),
-        id: image.id.clone(),
-        payload: payload.clone(),
+    let sources = &host.input.sources;
+    let pull = sources.pulls.get(&(image.store, image.reference.clone()));
+    let (title, change) = match (sources.images.get(&image.reference), pull) {
+        (Some(payload), _) => load(image, payload),
+        (None, Some(pull)) => {
+            let title = format!("pull {} into {} ({})", image.reference, image.store, mebibytes(pull.size));
+            (title, Change::PullImage(Box::new(pull.clone())))
+        }
+        (None, None) => {
+            plan.refusals.push(missing_source(host, &format!("image {} for {}", image.reference, image.store)));
+            return;
+        }
     };
     let step = host.step(&image_id(image), title, reason, Action::Change(vec![change]));
-    plan.steps.push(Step { after: host.runtime(), ..step });
+    let mut after = host.runtime();
+    // Certificates and stand-ins of registries are among the files.
+    after.extend(pull.map(|_| host.id("files")));
+    plan.steps.push(Step { after, ..step });
+}
+
+fn load(image: &DesiredImage, payload: &Transfer) -> (String, Change) {
+    let title = format!("load {} into {} ({})", image.reference, image.store, mebibytes(payload.size));
+    let (store, reference, id) = (image.store, image.reference.clone(), image.id.clone());
+    (title, Change::LoadImage { store, reference, id, payload: payload.clone() })
 }
 
 fn image_id(image: &DesiredImage) -> String {
@@ -201,24 +212,40 @@ fn start_unit(host: &HostInput<'_>, unit: &UnitSpec, plan: &mut Plan) {
         None => "missing".into(),
         Some(seen) => format!("{}, {}", if seen.enabled { "enabled" } else { "not enabled" }, seen.active),
     };
-    let title = format!("enable and {} {}", if restart { "restart" } else { "start" }, unit.name);
+    if !seen.is_some_and(|seen| seen.enabled) {
+        enable_unit(host, unit, plan);
+    }
+    let title = format!("{} {}", if restart { "restart" } else { "start" }, unit.name);
     let action = Action::StartUnit { name: unit.name.clone(), restart };
     let step = host.step(&format!("unit/{}", unit.name), title, reason, action);
     let mut after = host.runtime();
-    after.extend([host.id("files"), host.id("kernel")]);
+    after.extend([host.id("files"), host.id("kernel"), host.id(&enable_id(unit))]);
     if unit.component == Component::Kubelet {
         after.extend(kubelet_prerequisites(host));
     }
     plan.steps.push(Step { after, log: Some(LogSource::Unit(unit.name.clone())), ..step });
 }
 
-/// kubelet registers at its first try if the API is there; otherwise it backs off for up to seven seconds.
+/// A step of its own, since systemd reads all units again for it: that is done while the API is awaited.
+fn enable_unit(host: &HostInput<'_>, unit: &UnitSpec, plan: &mut Plan) {
+    let change = Change::Units { enable: vec![unit.name.clone()], start: Vec::new(), restart: Vec::new() };
+    let title = format!("enable {}", unit.name);
+    let step = host.step(&enable_id(unit), title, "not enabled".into(), Action::Change(vec![change]));
+    plan.steps.push(Step { after: vec![host.id("files")], ..step });
+}
+
+fn enable_id(unit: &UnitSpec) -> String {
+    format!("unit/{}/enable", unit.name)
+}
+
+/// kubelet needs about a second before it registers, in which an API that answers gets ready. One that is not
+/// there yet makes it wait twice as long after each try, up to seven seconds.
 fn kubelet_prerequisites(host: &HostInput<'_>) -> Vec<StepId> {
     let payloads = host.wanted.files.iter().filter(|file| matches!(file.content, Content::Payload { .. }));
     let mut after: Vec<StepId> = payloads.map(|file| host.id(&format!("file{}", file.path))).collect();
     let pods = host.wanted.images.iter().filter(|image| image.store == ImageStore::Containerd);
     after.extend(pods.map(|image| host.id(&image_id(image))));
     after.push(host.id("container/api-proxy"));
-    after.extend(host.input.cluster.control_planes().map(|node| StepId(format!("{}/api", node.name))));
+    after.extend(cluster_steps::first_api_answers(host.input));
     after
 }

@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::base::{Digest, NodeName, StepId};
 use crate::cluster::Cluster;
 use crate::desired::Desired;
-use crate::host::Transfer;
+use crate::host::{Pull, Transfer};
 use crate::pki::RenewalDue;
-use crate::state::{HostSnapshot, ImageReference, Observed, ObservedHost};
+use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedHost};
 
 pub use cluster_steps::{node_is_ready, workload_is_ready};
 pub use object_difference::{Difference, object_difference};
@@ -31,6 +31,8 @@ pub use step::{Action, Condition, Plan, Step};
 pub struct Sources {
     /// Image archives by the name that they carry.
     pub images: BTreeMap<ImageReference, Transfer>,
+    /// Images that hosts can pull themselves.
+    pub pulls: BTreeMap<(ImageStore, ImageReference), Pull>,
     /// Large files by digest.
     pub files: BTreeMap<Digest, Transfer>,
 }

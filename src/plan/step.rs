@@ -59,7 +59,7 @@ pub enum Action {
     RunContainer(Box<ContainerSpec>),
     /// Starts a container that is there and stopped.
     StartContainer(String),
-    /// Enables and starts kubelet or another unit.
+    /// Starts kubelet or another unit.
     StartUnit {
         /// The unit.
         name: String,
@@ -86,6 +86,8 @@ impl Action {
 pub enum Condition {
     /// Every etcd member of the list is started and healthy.
     EtcdHealthy(Vec<NodeName>),
+    /// The apiserver of this node answers, be it that it is not ready yet.
+    ApiAnswers(NodeName),
     /// The apiserver of this node says `ok` on `/readyz` and the system namespaces exist.
     ApiReady(NodeName),
     /// The Node object exists.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::base::{KubernetesVersion, Minor};
-use crate::state::{Component, ImageReference};
+use crate::state::{Component, ImageReference, ImageStore};
 
 /// Everything that is particular to one Kubernetes version.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +74,39 @@ pub struct Images {
 }
 
 impl Images {
+    /// The keys of `system_images`, in the order of [`Images::rows`]: RKE's words where it has one.
+    pub const KEYS: [&str; 10] = [
+        "kube_apiserver",
+        "kube_controller_manager",
+        "kube_scheduler",
+        "kube_proxy",
+        "etcd",
+        "api_proxy",
+        "pod_infra_container",
+        "coredns",
+        "flannel",
+        "flannel_cni",
+    ];
+
+    /// Every image with its key and the store that it is run from.
+    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 10] {
+        use ImageStore::{Containerd, Docker};
+        let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, flannel, flannel_cni] =
+            Self::KEYS;
+        [
+            (apiserver, Docker, &mut self.kube_apiserver),
+            (controller_manager, Docker, &mut self.kube_controller_manager),
+            (scheduler, Docker, &mut self.kube_scheduler),
+            (proxy, Docker, &mut self.kube_proxy),
+            (etcd, Docker, &mut self.etcd),
+            (api_proxy, Docker, &mut self.api_proxy),
+            (pause, Containerd, &mut self.pause),
+            (coredns, Containerd, &mut self.coredns),
+            (flannel, Containerd, &mut self.flannel),
+            (flannel_cni, Containerd, &mut self.flannel_cni),
+        ]
+    }
+
     /// Fills `{version}` in.
     #[must_use]
     pub(super) fn of(&self, version: &KubernetesVersion) -> Self {

@@ -20,6 +20,38 @@ impl ImageReference {
     }
 }
 
+impl ImageReference {
+    /// A name as people write it, with everything that they may leave out: Docker's hub and its `library`.
+    pub fn full(text: &str) -> Self {
+        match text.split_once('/') {
+            Some((domain, _)) if is_domain(domain) => Self(text.to_owned()),
+            Some(_) => Self(format!("docker.io/{text}")),
+            None => Self(format!("docker.io/library/{text}")),
+        }
+    }
+
+    /// The registry that it names.
+    pub fn domain(&self) -> &str {
+        match self.0.split_once('/') {
+            Some((domain, _)) if is_domain(domain) => domain,
+            _ => "docker.io",
+        }
+    }
+
+    /// Everything after the registry: path and tag.
+    pub fn path(&self) -> &str {
+        match self.0.split_once('/') {
+            Some((domain, path)) if is_domain(domain) => path,
+            _ => &self.0,
+        }
+    }
+}
+
+/// What tells a registry from the first part of a path, as all engines do.
+fn is_domain(text: &str) -> bool {
+    text.contains(['.', ':']) || text == "localhost"
+}
+
 impl fmt::Display for ImageReference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
@@ -57,6 +89,19 @@ impl fmt::Display for ImageStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_completed_as_engines_complete_them() {
+        for (written, full, domain, path) in [
+            ("haproxy:2.8", "docker.io/library/haproxy:2.8", "docker.io", "library/haproxy:2.8"),
+            ("rancher/pause:3", "docker.io/rancher/pause:3", "docker.io", "rancher/pause:3"),
+            ("r.example:5000/a/b:1", "r.example:5000/a/b:1", "r.example:5000", "a/b:1"),
+            ("localhost/b:1", "localhost/b:1", "localhost", "b:1"),
+        ] {
+            let image = ImageReference::full(written);
+            assert_eq!((image.0.as_str(), image.domain(), image.path()), (full, domain, path));
+        }
+    }
 
     #[test]
     fn a_port_is_no_tag() {

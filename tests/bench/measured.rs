@@ -28,10 +28,14 @@ pub fn measure(running: &mut Running) -> Measured {
         let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
         match (event["event"].as_str(), event["step"].as_str()) {
             (Some("step-done"), Some(step)) => {
-                println!("{:7.2} s  {step}", running.since_start().as_secs_f64());
+                let took = event["milliseconds"].as_f64().unwrap_or_default() / 1000.0;
+                println!("{:7.2} s  {step}, after {took:.2} s", running.since_start().as_secs_f64());
                 steps.insert(step.to_owned(), running.since_start());
             }
             (Some("round-trips"), _) => trips.push(event),
+            (Some(phase @ ("phase" | "run-started" | "run-finished")), _) => {
+                println!("{:7.2} s  {}", running.since_start().as_secs_f64(), event["text"].as_str().unwrap_or(phase));
+            }
             _ => {}
         }
     }

@@ -66,6 +66,7 @@ fn cluster(version: &str, roles: &[Roles]) -> Cluster {
         kube_proxy_config: Map::new(),
         fail_swap_on: true,
         ignore_docker_version: false,
+        supply: Default::default(),
     }
 }
 
@@ -152,6 +153,7 @@ fn try_render(cluster: &Cluster, facts: &BTreeMap<NodeName, HostFacts>) -> Resul
         release: &release,
         pins: &pins(cluster, &release),
         etcd_token: "expected-0123456789ab",
+        registry_authorities: &BTreeMap::new(),
     })
 }
 
@@ -650,6 +652,7 @@ fn everything_that_nobody_knows_is_named_at_once() {
         release: &release,
         pins: &Pins::default(),
         etcd_token: "token",
+        registry_authorities: &BTreeMap::new(),
     };
     let error = render(&input).unwrap_err().to_string();
     for item in [

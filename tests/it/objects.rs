@@ -44,6 +44,7 @@ fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSec
         kube_proxy_config: Map::new(),
         fail_swap_on: true,
         ignore_docker_version: false,
+        supply: Default::default(),
     }
 }
 

@@ -10,7 +10,7 @@ struct Rule {
     why: &'static str,
 }
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 12] = [
     Rule {
         text: "russh::",
         files: &["host/connection.rs", "host/known_hosts.rs", "host/login.rs"],
@@ -18,7 +18,14 @@ const RULES: [Rule; 9] = [
     },
     Rule { text: ".exec(", files: &["host/connection.rs"], why: "commands are started in one place" },
     Rule { text: "connection.run(", files: &["host/script.rs"], why: "only our two scripts run on hosts" },
-    Rule { text: ".open_command(", files: &["host/docker.rs"], why: "a stream to a command is Docker's API" },
+    Rule {
+        text: ".open_command(",
+        files: &["host/docker.rs", "host/pull.rs"],
+        why: "a stream to a command is the API of Docker or containerd",
+    },
+    Rule { text: "docker.follow(", files: &["host/pull.rs"], why: "only the door lets Docker pull" },
+    Rule { text: " cri::", files: &["host/pull.rs"], why: "only the door talks to containerd" },
+    Rule { text: "pull::pull(", files: &["host/door.rs"], why: "pulling is a change" },
     Rule { text: "include_str!(\"door.sh\")", files: &["host/script.rs"], why: "the script that writes has one owner" },
     Rule { text: "script::door(", files: &["host/door.rs"], why: "only the door runs the script that writes" },
     Rule { text: ".upload(", files: &["host/door.rs"], why: "only the door gives Docker images" },

@@ -1,16 +1,7 @@
-//! Cloud providers and image names: long lists that are known by name only.
+//! Cloud providers: long lists that are known by name only.
 
 use crate::config::schema::Shape::{self, Any, Flag, Names, Section, Text};
 use crate::config::schema::{Key, part};
-
-pub(super) const SYSTEM_IMAGES: Shape = Names(
-    "etcd alpine nginx_proxy cert_downloader kubernetes_services_sidecar kubedns dnsmasq kubedns_sidecar kubedns_autoscaler coredns \
-    coredns_autoscaler nodelocal kubernetes flannel flannel_cni calico_node calico_cni calico_controllers calico_ctl calico_flexvol \
-    canal_node canal_cni canal_controllers canal_flannel canal_flexvol weave_node weave_cni pod_infra_container ingress \
-    ingress_backend ingress_webhook metrics_server windows_pod_infra_container aci_cni_deploy_container aci_host_container \
-    aci_opflex_container aci_mcast_container aci_ovs_container aci_controller_container aci_gbp_server_container \
-    aci_opflex_server_container",
-);
 
 pub(super) const CLOUD_PROVIDER: &[Key] = &[
     part("name", Text),

@@ -4,9 +4,10 @@ mod addons;
 mod cloud;
 mod network;
 mod services;
+mod sources;
 
 use super::schema::Shape::{Any, Flag, Integer, Section, Sections, Text, TextMap, Texts};
-use super::schema::{Key, honoured, later, left_out, ours, part, section};
+use super::schema::{Key, honoured, later, left_out, our_section, ours, part, section};
 
 const NO_ADDONS_YET: &str = "leave it out, and apply the manifests with kubectl when the cluster is up";
 const NO_CERTIFICATES_YET: &str =
@@ -25,7 +26,7 @@ pub const ROOT: &[Key] = &[
     left_out("authorization", Section(AUTHORIZATION), "RBAC and the node authorizer are always on"),
     later("addons", Text, NO_ADDONS_YET),
     later("addons_include", Texts, NO_ADDONS_YET),
-    later("system_images", cloud::SYSTEM_IMAGES, "leave it out: the release catalog names the images of each version"),
+    section("system_images", sources::SYSTEM_IMAGES),
     honoured(
         "ssh_key_path",
         Text,
@@ -47,7 +48,7 @@ pub const ROOT: &[Key] = &[
         "the newest of the catalog",
         "Kubernetes version: `v1.34.1`, `v1.34` (the catalog's patch of that minor), or RKE's spelling `v1.34.1-rancher1-1`. Write it: without it a newer `provision` means a newer cluster.",
     ),
-    later("private_registries", Sections(PRIVATE_REGISTRY), "leave it out, and hand images over with `--bundle`"),
+    honoured("private_registries", Sections(sources::PRIVATE_REGISTRY), "none", "Registries of your own."),
     later(
         "ingress",
         Section(addons::INGRESS),
@@ -92,6 +93,8 @@ pub const ROOT: &[Key] = &[
         "`restricted`",
         "Pod security level of namespaces that say nothing themselves: `restricted`, `baseline` or `privileged`. `kube-system` is exempt.",
     ),
+    our_section("downloads", sources::DOWNLOADS),
+    our_section("engine_proxy", sources::ENGINE_PROXY),
 ];
 
 /// The keys of a node.
@@ -152,21 +155,6 @@ const AUTHENTICATION: &[Key] = &[
 ];
 
 const AUTHORIZATION: &[Key] = &[part("mode", Text).harmless(&["rbac"]), part("options", Any)];
-
-const PRIVATE_REGISTRY: &[Key] = &[
-    part("url", Text),
-    part("user", Text),
-    part("password", Text),
-    part("is_default", Flag),
-    part(
-        "ecr_credential_plugin",
-        Section(&[
-            part("aws_access_key_id", Text),
-            part("aws_secret_access_key", Text),
-            part("aws_session_token", Text),
-        ]),
-    ),
-];
 
 const BASTION: &[Key] = &[
     part("address", Text),

@@ -45,6 +45,7 @@ fn cluster(version: &str, nodes: u8) -> Cluster {
         kube_proxy_config: Map::new(),
         fail_swap_on: true,
         ignore_docker_version: false,
+        supply: Default::default(),
     }
 }
 

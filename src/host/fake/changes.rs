@@ -25,15 +25,16 @@ pub(super) fn make(
 ) -> Result<(), HostError> {
     let refused = |reason| HostError::Refused { host: node.clone(), operation: request::describe(change), reason };
     // What the door cannot say, the fake must not understand.
-    let for_docker = matches!(
+    let for_engines = matches!(
         change,
         Change::LoadImage { store: ImageStore::Docker, .. }
+            | Change::PullImage(_)
             | Change::CreateContainer(_)
             | Change::StartContainer(_)
             | Change::StopContainer(_)
             | Change::RemoveContainer(_)
     );
-    if !for_docker {
+    if !for_engines {
         request::encode(epoch, change).map_err(refused)?;
     }
     if let Change::Send { payload, .. } | Change::LoadImage { payload, .. } = change {
@@ -99,6 +100,13 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
                 }
                 machine.remove(path);
             }
+        }
+        Change::PullImage(pull) => {
+            let images = match pull.store {
+                ImageStore::Docker => &mut machine.state.docker_images,
+                ImageStore::Containerd => &mut machine.state.containerd_images,
+            };
+            images.insert(pull.reference.clone(), pull.id.clone());
         }
         Change::Send { .. } | Change::LoadImage { .. } => {}
     }

@@ -41,6 +41,7 @@ fn pins(content: &str) -> Pins {
             store: ImageStore::Docker,
             reference,
             id: Digest::of(content),
+            manifest: None,
             origin: origin.clone(),
         }],
         files: vec![PinnedFile { name, version, digest: Digest::of(content), size: 7, origin }],

@@ -257,8 +257,8 @@ fn announced(plan: &Plan) -> Vec<Write> {
             Action::StartContainer(name) => add(change(Change::StartContainer(name.clone()))),
             Action::StartUnit { name, restart } => {
                 let (unit, none) = (vec![name.clone()], Vec::new());
-                let (start, restart) = if *restart { (none, unit.clone()) } else { (unit.clone(), none) };
-                add(change(Change::Units { enable: unit, start, restart }));
+                let (start, restart) = if *restart { (none, unit) } else { (unit, none) };
+                add(change(Change::Units { enable: Vec::new(), start, restart }));
             }
             Action::Apply(objects) => {
                 let keys: Vec<String> = objects.iter().map(|object| object.key.to_string()).collect();

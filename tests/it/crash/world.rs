@@ -279,6 +279,10 @@ impl ReadEndpoints for FakeEndpoints {
         Box::pin(ready(health))
     }
 
+    fn api_answers<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        self.api_health(node)
+    }
+
     fn api_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
         let health = self
             .vitals("API")
@@ -294,13 +298,23 @@ impl ReadEndpoints for FakeEndpoints {
         let result = self.api("reading").map(|()| {
             let stored = self.world.stored().clone();
             let nodes = stored.keys().filter(|key| key.kind == "Node").count();
-            let asked = stored.into_iter().filter(|(key, _)| key.kind == "Node" || keys.contains(key));
+            let asked = stored.into_iter().filter(|(key, _)| keys.contains(key));
             let mut found: BTreeMap<ObjectKey, Value> =
                 asked.map(|(key, object)| (key, self.with_status(object, nodes))).collect();
             for key in keys.iter().filter(|key| key.kind == "Namespace") {
                 found.insert(key.clone(), json!({}));
             }
             found
+        });
+        Box::pin(ready(result))
+    }
+
+    fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
+        let result = self.api("listing nodes").map(|()| {
+            let stored = self.world.stored().clone();
+            let nodes: Vec<_> = stored.into_iter().filter(|(key, _)| key.kind == "Node").collect();
+            let count = nodes.len();
+            nodes.into_iter().map(|(key, node)| (key, self.with_status(node, count))).collect()
         });
         Box::pin(ready(result))
     }
