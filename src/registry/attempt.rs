@@ -38,21 +38,9 @@ impl Patience {
         Self { retries: *retries, first_pause: *first_pause, longest_pause: *longest_pause }
     }
 
-    /// Tries until it succeeds, fails for good, or has failed often enough.
-    pub async fn run<T>(&self, mut attempt: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, RegistryError> {
-        let mut tries = 1;
-        loop {
-            let (error, asked) = match attempt().await {
-                Ok(value) => return Ok(value),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing { error, pause }) => (error, pause),
-            };
-            match self.pause(tries, asked) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(counted(error, tries, asked)),
-            }
-            tries += 1;
-        }
+    /// Begins to count tries.
+    pub fn tries(self) -> Tries {
+        Tries { patience: self, tries: 0 }
     }
 
     /// How long to wait after so many tries; nothing if there is no sense in waiting.
@@ -62,6 +50,29 @@ impl Patience {
         }
         let doubled = self.first_pause.saturating_mul(1_u32.checked_shl(tries - 1).unwrap_or(u32::MAX));
         Some(asked.unwrap_or(doubled).min(self.longest_pause))
+    }
+}
+
+/// Tries so far. Who tries loops itself: a closure that borrows what it fills could not be sent between threads.
+#[derive(Debug)]
+pub(super) struct Tries {
+    patience: Patience,
+    tries: u32,
+}
+
+impl Tries {
+    /// One more has failed: waits until the next, or gives the error that ends it.
+    pub async fn failed(&mut self, failure: Failure) -> Result<(), RegistryError> {
+        self.tries += 1;
+        let (error, asked) = match failure {
+            Failure::Final(error) => return Err(error),
+            Failure::Passing { error, pause } => (error, pause),
+        };
+        match self.patience.pause(self.tries, asked) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(counted(error, self.tries, asked)),
+        }
+        Ok(())
     }
 }
 

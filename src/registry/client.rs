@@ -51,7 +51,13 @@ impl Client {
 
     /// Asks for a small thing as often as makes sense.
     pub async fn fetch(&self, question: &Question<'_>) -> Result<Fetched, RegistryError> {
-        self.patience.run(async || self.fetch_once(question).await).await
+        let mut tries = self.patience.tries();
+        loop {
+            match self.fetch_once(question).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(failure) => tries.failed(failure).await?,
+            }
+        }
     }
 
     /// The next piece of an answer; none at its end.

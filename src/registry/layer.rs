@@ -42,8 +42,10 @@ impl Fetching<'_> {
         let question = self.question(layer);
         let file = tempfile::tempfile_in(self.folder).map_err(|error| self.disk("writing below", error))?;
         let mut file = tokio::fs::File::from_std(file);
-        let patience = self.client.patience();
-        patience.run(async || self.receive(&question, layer, &mut file).await).await?;
+        let mut tries = self.client.patience().tries();
+        while let Err(failure) = self.receive(&question, layer, &mut file).await {
+            tries.failed(failure).await?;
+        }
         let file = file.into_std().await;
         match layer.kind {
             LayerKind::Gzip => Ok(file),

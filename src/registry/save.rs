@@ -37,9 +37,11 @@ impl Registries {
         let client = self.client(&resolved.name);
         let received = AtomicU64::new(resolved.config.len() as u64);
         let fetching = Fetching { client, resolved, folder, received: &received, progress };
-        let bring =
-            async |layer: &Layer| Ok::<(String, File), RegistryError>((entry(layer), fetching.layer(layer).await?));
-        let bringing = iter(unique(&resolved.layers)).map(bring).buffered(LAYERS_AT_ONCE);
+        let fetching = &fetching;
+        let bring = |layer| async move { Ok::<_, RegistryError>((entry(layer), fetching.layer(layer).await?)) };
+        let bringing: Vec<_> =
+            unique(&resolved.layers).into_iter().map(|layer| futures::FutureExt::boxed(bring(layer))).collect();
+        let bringing = iter(bringing).buffered(LAYERS_AT_ONCE);
         let files: Vec<(String, File)> = bringing.try_collect().await?;
         let contents = Contents {
             config_digest: resolved.config_digest.clone(),

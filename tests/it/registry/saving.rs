@@ -88,6 +88,15 @@ async fn a_saved_image_is_what_docker_and_containerd_read() {
 }
 
 #[tokio::test]
+async fn images_are_saved_by_tasks_of_their_own() {
+    let server = Behaviour::new(two_architectures().0).start().await;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().to_owned();
+    let save = tokio::spawn(async move { save(&server, &path).await.map(|saved| saved.size) });
+    assert_eq!(save.await.unwrap().unwrap(), fs::metadata(folder.path().join("pause.tar")).unwrap().len());
+}
+
+#[tokio::test]
 async fn the_same_image_gives_the_same_bytes() {
     let server = Behaviour::new(two_architectures().0).start().await;
     let (one, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
