@@ -89,6 +89,9 @@ fn write_partial(path: &Path, contents: Contents) -> io::Result<SavedArchive> {
 fn append(archive: &mut tar::Builder<impl Write>, name: &str, size: u64, bytes: impl io::Read) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header.set_size(size);
     archive.append_data(&mut header, name, bytes)
 }

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue};
 use reqwest::{Response, Url};
-use rustls::{CertificateError, RootCertStore};
+use rustls::RootCertStore;
 
 use super::answer::{Answer, is_web_page};
 use super::attempt::{Failure, Patience};
 use super::authorization::{Challenge, basic, bearer, token_address};
 use super::image_name::api_host;
 use super::question::Question;
-use super::tls::http_client;
+use super::transport::Transport;
 use super::{RegistryAccess, RegistryError, RegistrySettings};
 use crate::base::Secret;
-use crate::https::HttpsError;
 
 /// Registries give up at 4 MiB for manifests themselves; configurations are as small, and complaints smaller.
 const LARGEST_ANSWER: usize = 4 << 20;
@@ -27,11 +26,9 @@ const LARGEST_COMPLAINT: usize = 64 << 10;
 
 /// One registry, or all that have no settings of their own.
 pub(super) struct Client {
-    http: reqwest::Client,
+    transport: Transport,
     access: Option<RegistryAccess>,
     patience: Patience,
-    connect_timeout: Duration,
-    answer_timeout: Duration,
     /// What was accepted last, by registry and repository.
     authorizations: Mutex<BTreeMap<String, HeaderValue>>,
 }
@@ -48,16 +45,8 @@ impl Client {
         settings: &RegistrySettings,
         system: &RootCertStore,
     ) -> Result<Self, RegistryError> {
-        let registry = access.as_ref().map_or("of any name", |access| &access.host);
-        let authority = access.as_ref().and_then(|access| access.authority.as_deref());
-        Ok(Self {
-            http: http_client(registry, settings, system, authority)?,
-            access,
-            patience: Patience::of(settings),
-            connect_timeout: settings.connect_timeout,
-            answer_timeout: settings.answer_timeout,
-            authorizations: Mutex::default(),
-        })
+        let transport = Transport::new(access.as_ref(), settings, system)?;
+        Ok(Self { transport, access, patience: Patience::of(settings), authorizations: Mutex::default() })
     }
 
     /// Asks for a small thing as often as makes sense.
@@ -69,6 +58,11 @@ impl Client {
                 Err(failure) => tries.failed(failure).await?,
             }
         }
+    }
+
+    /// The next piece of an answer; none at its end.
+    pub async fn piece(&self, question: &Question<'_>, response: &mut Response) -> Result<Option<Bytes>, Failure> {
+        self.transport.piece(question, response).await
     }
 
     /// How patiently larger things are asked for.
@@ -112,11 +106,7 @@ impl Client {
     }
 
     async fn send(&self, question: &Question<'_>, authorization: Option<&HeaderValue>) -> Result<Response, Failure> {
-        let mut request = self.http.request(Method::GET, self.address(question)?).header(ACCEPT, question.accept);
-        if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        request.send().await.map_err(|error| self.broken(question, error))
+        self.transport.get(question, self.address(question)?, authorization).await
     }
 
     fn address(&self, question: &Question<'_>) -> Result<Url, RegistryError> {
@@ -143,11 +133,8 @@ impl Client {
             return Err(question.unexpected(format!("it sends users without TLS to {host}")).into());
         }
         let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", question.name.repository));
-        let mut request = self.http.get(token_address(&realm, service.as_deref(), &scope));
-        if let Some(own) = own {
-            request = request.header(AUTHORIZATION, own);
-        }
-        let response = request.send().await.map_err(|error| self.broken(question, error))?;
+        let address = token_address(&realm, service.as_deref(), &scope);
+        let response = self.transport.get(question, address, own.as_ref()).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Err(question.unexpected("nothing is where it sends users for a token").into());
         }
@@ -188,38 +175,13 @@ impl Client {
         largest: usize,
     ) -> Result<(Vec<u8>, bool), Failure> {
         let mut bytes = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.broken(question, error))? {
+        while let Some(piece) = self.transport.piece(question, &mut response).await? {
             if bytes.len() + piece.len() > largest {
                 return Ok((bytes, false));
             }
             bytes.extend_from_slice(&piece);
         }
         Ok((bytes, true))
-    }
-
-    /// What it means that no answer came, or not all of it.
-    pub fn broken(&self, question: &Question<'_>, error: reqwest::Error) -> Failure {
-        // The registry may have sent us elsewhere; the rest of that address may hold a signature.
-        let host = error.url().and_then(Url::host_str).filter(|host| !self.is_own(question, host)).map(str::to_owned);
-        let error = error.without_url();
-        let (image, registry) = (question.image(), question.registry());
-        if error.is_timeout() {
-            let limit = if error.is_connect() { self.connect_timeout } else { self.answer_timeout };
-            return RegistryError::TimedOut { image, registry, seconds: limit.as_secs() }.into();
-        }
-        let reason = match HttpsError::of(&error) {
-            HttpsError::Tls(error) => return distrust(question, &error).into(),
-            other => host.map_or(other.to_string(), |host| format!("{host}: {other}")),
-        };
-        match (error.is_connect(), error.is_redirect()) {
-            (true, _) => question.unreachable(reason).into(),
-            (_, true) => question.unexpected(reason).into(),
-            _ => question.broken(reason),
-        }
-    }
-
-    fn is_own(&self, question: &Question<'_>, host: &str) -> bool {
-        api_host(&question.name.registry).starts_with(host)
     }
 
     fn plain_http(&self) -> bool {
@@ -238,21 +200,4 @@ impl Client {
 /// Tokens are for one repository.
 fn key(question: &Question<'_>) -> String {
     format!("{}/{}", question.name.registry, question.name.repository)
-}
-
-/// What TLS has against the registry.
-fn distrust(question: &Question<'_>, error: &rustls::Error) -> RegistryError {
-    use CertificateError::{Expired, ExpiredContext, UnknownIssuer};
-    let (image, registry) = (question.image(), question.registry());
-    match error {
-        rustls::Error::InvalidMessage(_) => RegistryError::PlainHttp { image, registry },
-        rustls::Error::InvalidCertificate(UnknownIssuer) => RegistryError::UnknownAuthority { image, registry },
-        rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => {
-            RegistryError::CertificateExpired { image, registry }
-        }
-        rustls::Error::InvalidCertificate(reason) => {
-            RegistryError::Certificate { image, registry, reason: reason.to_string() }
-        }
-        other => question.unreachable(format!("TLS: {other}")),
-    }
 }

@@ -36,6 +36,18 @@ pub enum RegistryError {
         /// What the network said.
         reason: String,
     },
+    /// The proxy of this machine refuses to connect.
+    #[error(
+        "image {image}: the proxy does not connect to registry {registry}: {reason}; check HTTPS_PROXY with its user and password, or name the registry in NO_PROXY"
+    )]
+    Proxy {
+        /// Image.
+        image: ImageReference,
+        /// Host and port.
+        registry: String,
+        /// What the proxy said.
+        reason: String,
+    },
     /// The registry is silent.
     #[error("image {image}: registry {registry} did not answer within {seconds} s; try again, or allow more time")]
     TimedOut {

@@ -82,7 +82,7 @@ impl Fetching<'_> {
         file: &mut tokio::fs::File,
         incoming: &mut Incoming,
     ) -> Result<(), Failure> {
-        while let Some(piece) = response.chunk().await.map_err(|error| self.client.broken(question, error))? {
+        while let Some(piece) = self.client.piece(question, &mut response).await? {
             let length = piece.len() as u64;
             if incoming.length + length > layer.size {
                 return Err(question.content(&format!("has more than {} bytes", layer.size)).into());

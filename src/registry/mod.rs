@@ -18,6 +18,7 @@ mod resolved_image;
 mod save;
 mod settings;
 mod tls;
+mod transport;
 
 pub use archive::SavedArchive;
 pub use error::RegistryError;

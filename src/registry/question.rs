@@ -1,7 +1,6 @@
 //! What a registry is asked for, with the words for what can go wrong on the way.
 
 use super::RegistryError;
-use super::attempt::Failure;
 use super::image_name::ImageName;
 use crate::state::ImageReference;
 
@@ -52,14 +51,5 @@ impl Question<'_> {
     pub fn content(&self, difference: &str) -> RegistryError {
         let (image, registry, reason) = (self.image(), self.registry(), format!("{} {difference}", self.what));
         RegistryError::Content { image, registry, reason }
-    }
-
-    /// A connection that was there and broke: that may pass.
-    pub fn broken(&self, reason: impl ToString) -> Failure {
-        let (image, registry) = (self.image(), self.registry());
-        Failure::Passing {
-            error: RegistryError::Broken { image, registry, tries: 1, reason: reason.to_string() },
-            pause: None,
-        }
     }
 }

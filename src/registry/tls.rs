@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{NoProxy, Proxy};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::{RegistryError, RegistrySettings};
-
-/// More than the chain of any public registry.
-const MOST_REDIRECTS: usize = 8;
 
 /// The authorities that the system trusts. Those that cannot be understood are left out, as every program does: a registry
 /// that needs one of them is then refused by name.
@@ -34,7 +31,7 @@ pub(super) fn http_client(
         .tls_backend_preconfigured(tls(system, authority).map_err(wrong)?)
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.answer_timeout)
-        .redirect(Policy::custom(redirected))
+        .redirect(Policy::none())
         .no_proxy();
     for proxy in proxies(settings) {
         builder = builder.proxy(proxy.map_err(wrong)?);
@@ -59,18 +56,6 @@ fn tls(system: &RootCertStore, authority: Option<&str>) -> Result<ClientConfig, 
     let mut config = config.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-/// Registries send their clients elsewhere for blobs. Never from TLS to none.
-fn redirected(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let from_tls = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-    if from_tls && attempt.url().scheme() != "https" {
-        return attempt.error("it sends from TLS to an address without");
-    }
-    if attempt.previous().len() > MOST_REDIRECTS {
-        return attempt.error("it sends from one address to the next without end");
-    }
-    attempt.follow()
 }
 
 /// The text of a proxy's address may hold a password: what is wrong with it is told without it.
