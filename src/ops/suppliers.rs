@@ -135,6 +135,7 @@ impl NetworkSuppliers {
                 https: proxies.https.as_ref().map(|proxy| proxy.expose().to_owned()),
                 none_for: proxies.no_proxy.clone(),
             },
+            connect_timeout: self.silence(),
             answer_timeout: self.silence(),
             ..RegistrySettings::default()
         }
@@ -157,6 +158,7 @@ impl NetworkSuppliers {
                 .map(|pem| Authority { origin: "downloads.ca_file".into(), pem })
                 .into_iter()
                 .collect(),
+            connect_timeout: self.silence(),
             idle_timeout: self.silence(),
             ..WebSettings::default()
         };

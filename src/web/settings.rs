@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use super::ProxySettings;
 
-/// The key of `cluster.yml` that sets [`WebSettings::connect_timeout`], for messages.
-pub const CONNECT_TIMEOUT_KEY: &str = "downloads.timeout";
-/// The key of `cluster.yml` that sets [`WebSettings::idle_timeout`], for messages.
-pub const IDLE_TIMEOUT_KEY: &str = "downloads.timeout";
+/// The key of `cluster.yml` that sets [`WebSettings::connect_timeout`] and [`WebSettings::idle_timeout`], for messages.
+pub const TIMEOUT_KEY: &str = "downloads.timeout";
 /// The key of `cluster.yml` that adds to [`WebSettings::extra_authorities`], for messages.
 pub const AUTHORITIES_KEY: &str = "downloads.ca_file";
 

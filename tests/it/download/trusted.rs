@@ -33,7 +33,7 @@ async fn an_authority_of_the_operators_own_is_trusted_once_it_is_named() {
     ] {
         let error = Person::new(&settings).refusal(&request).await;
         let words = format!("kubelet v1.34.1: {}{CHECKSUM}: {words}", site.base());
-        assert_words(&error, &[&words, "certificate in `downloads.authorities`"]);
+        assert_words(&error, &[&words, "certificate in `downloads.ca_file`"]);
     }
 }
 

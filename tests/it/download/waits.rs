@@ -70,7 +70,7 @@ async fn a_site_that_never_answers_is_named_with_the_setting() {
     let site = Site::new(|_, _| None).await;
     let error = Person::new(&impatient()).refusal(&kubelet(&site.base())).await;
     assert_words(&error, &[&format!("kubelet v1.34.1: {}{CHECKSUM}: not a byte for 1 s", site.base())]);
-    assert_words(&error, &["raise `downloads.idle_timeout`"]);
+    assert_words(&error, &["raise `downloads.timeout`"]);
     assert_eq!(site.seen(CHECKSUM).len(), 1, "it was waited for once");
 }
 
@@ -95,10 +95,7 @@ async fn a_site_that_accepts_and_says_nothing_is_named_with_the_setting() {
     let base = format!("https://{}", listener.local_addr().unwrap());
     let settings = WebSettings { connect_timeout: Duration::from_millis(300), ..settings() };
     let error = Person::new(&settings).refusal(&kubelet(&base)).await;
-    assert_words(
-        &error,
-        &[&format!("{base}{CHECKSUM}: no connection within 0.3 s"), "raise `downloads.connect_timeout`"],
-    );
+    assert_words(&error, &[&format!("{base}{CHECKSUM}: no connection within 0.3 s"), "raise `downloads.timeout`"]);
 }
 
 #[tokio::test]
