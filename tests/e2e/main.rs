@@ -12,6 +12,7 @@ mod interrupted;
 mod lab;
 mod old_version;
 mod preflight;
+mod registry;
 mod restart;
 mod ssh;
 mod state_folder;

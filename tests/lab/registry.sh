@@ -181,19 +181,37 @@ into_registry() {
     tar -C "$1" --owner=0 --group=0 --mode=u+rwX,go-w -c "${@:3}" | dk cp - "$(container registry):$2"
 }
 
-# make_registry IMAGE KEY STORE...: a new machine with copies of these stores; KEY tells what it is made of.
+# registry_image CONTENT ROOT STORE...: an image of the root with these stores on its disk; sets REGISTRY_IMAGE.
+registry_image() {
+    local content=${1// /_} stores=("${@:3}") store tag old filling
+    tag=$content-$(sha256sum <<<"${*:2}" | cut -c1-16)
+    REGISTRY_IMAGE=$REGISTRY_REPOSITORY:$tag
+    if dk image inspect "$REGISTRY_IMAGE" >/dev/null 2>&1; then return; fi
+    need_room "$ENGINE_DATA" 2000 "a registry"
+    PART=$2
+    root_image "$REGISTRY_REPOSITORY-root"
+    say "loading the registry's disk"
+    filling=$(container registry-fill)
+    dk rm -f -v "$filling" >/dev/null 2>&1 || true
+    dk create --name "$filling" --label "provision-lab=$LAB_NAME" --network none "$ROOT_IMAGE" >/dev/null
+    for store in "${stores[@]}"; do
+        tar -C "$PARTS/$store" --transform 's|^\.|srv/lab|' -c . | dk cp - "$filling:/"
+    done
+    dk commit "$filling" "$REGISTRY_IMAGE" >/dev/null
+    dk rm -f -v "$filling" >/dev/null
+    for old in $(dk image ls --format '{{.Tag}}' "$REGISTRY_REPOSITORY"); do
+        if [ "$old" != "$tag" ] && [ "${old%-*}" = "$content" ]; then dk image rm "$REGISTRY_REPOSITORY:$old" >/dev/null 2>&1 || true; fi
+    done
+}
+
+# make_registry IMAGE KEY: a new machine; KEY tells what it is made of.
 make_registry() {
-    local image=$1 key=$2 store disk work=$REGISTRY/.new
-    shift 2
+    local image=$1 key=$2 work=$REGISTRY/.new
     mkdir -p "$REGISTRY"
     rm -rf "$work"
     (umask 077 && mkdir "$work" && registry_identity "$work")
-    disk=$(volume registry disk)
-    dk volume create --label "provision-lab=$LAB_NAME" "$disk" >/dev/null
-    for store in "$@"; do cp -a --reflink=auto "$PARTS/$store/." "$(volume_path "$disk")/"; done
-    create_machine registry open --label "provision-lab-registry=$key" -v "$disk:/srv/lab" "$image"
-    mkdir "$work/etc"
-    mkdir "$work/etc/lab" # this one is for the servers to read
+    create_machine registry open --label "provision-lab-registry=$key" "$image"
+    mkdir -p "$work/etc/lab"
     cp -p "$work"/{ca.crt,tls.crt,tls.key,expired.crt,user,password} "$work/etc/lab/"
     chmod 755 "$work/etc" "$work/etc/lab"
     into_registry "$work" / etc
@@ -208,8 +226,10 @@ make_registry() {
 remove_registry() {
     rm -rf "$REGISTRY"
     dk rm -f -v "$(container registry)" >/dev/null 2>&1 || true
-    dk volume rm -f "$(volume registry disk)" >/dev/null 2>&1 || true
 }
+
+# registry_label: what the registry that is there was made of.
+registry_label() { dk container inspect -f '{{index .Config.Labels "provision-lab-registry"}}' "$(container registry)" 2>/dev/null || true; }
 
 # registry_up NAME...: settings are written last, so a registry that has them is whole.
 registry_up() {
@@ -223,17 +243,15 @@ registry_up() {
     mkdir -p "$TARGET"
     echo "$LAB_SUBNET" >"$TARGET/subnet"
     need_engine
-    PART=${parts[0]}
-    root_image "$REGISTRY_REPOSITORY"
+    registry_image "$*" "${parts[@]}"
     need_key
     need_network
-    key=$(source_key "$LAB_HOME/registry").$(IFS=.; echo "${parts[*]}")
-    if [ -e "$REGISTRY/settings" ] && [ "$(dk container inspect -f '{{index .Config.Labels "provision-lab-registry"}}' "$(container registry)" 2>/dev/null)" = "$key" ]; then
+    key=$REGISTRY_IMAGE.$(source_key "$LAB_HOME/registry").$(source_key "$LAB_HOME/host")
+    if [ -e "$REGISTRY/settings" ] && [ "$(registry_label)" = "$key" ]; then
         dk start "$(container registry)" >/dev/null
     else
         remove_registry
-        need_room "$ENGINE_DATA" 2000 "a registry"
-        make_registry "$ROOT_IMAGE" "$key" "${parts[@]:1}"
+        make_registry "$REGISTRY_IMAGE" "$key"
     fi
     await_registry
     registry_settings "$*" >"$REGISTRY/.settings.new"
@@ -245,7 +263,7 @@ registry_down() {
     remove_registry
 }
 
-# command_registry [up [VERSION...] | down]
+# command_registry [up [VERSION...] | await | down]
 command_registry() {
     local action=${1:-up} started=$SECONDS versions
     [ $# -eq 0 ] || shift
@@ -259,7 +277,11 @@ command_registry() {
         say "the registry is up after $((SECONDS - started)) s"
         cat "$REGISTRY/settings"
         ;;
+    await)
+        need_engine
+        await_registry
+        ;;
     down) with_lock "lab-$LAB_NAME" registry_down ;;
-    *) die "registry $action is not understood: up or down" ;;
+    *) die "registry $action is not understood: up, await or down" ;;
     esac
 }
