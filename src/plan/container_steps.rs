@@ -70,11 +70,14 @@ fn prerequisites(host: &HostInput<'_>, component: Component) -> Vec<StepId> {
         Component::KubeApiserver => {
             let members = host.input.cluster.etcd_members();
             let etcd = members.map(|member| StepId(format!("{}/container/etcd", member.name)));
-            let first = cluster_steps::first_api(host.input).filter(|id| *id != host.id("api"));
-            etcd.chain(first).collect()
+            let is_first = cluster_steps::first_api(host.input) == Some(host.id("api"));
+            etcd.chain(cluster_steps::first_api_answers(host.input).filter(|_| !is_first)).collect()
         }
         Component::KubeControllerManager | Component::KubeScheduler => vec![host.id("api")],
-        Component::KubeProxy => vec![host.id("registered")],
+        // It is of use to nobody before there are Services, and until then others need the processor.
+        Component::KubeProxy => {
+            [host.id("registered")].into_iter().chain(cluster_steps::first_api(host.input)).collect()
+        }
         _ => Vec::new(),
     }
 }

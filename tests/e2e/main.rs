@@ -16,6 +16,7 @@ mod registry;
 mod restart;
 mod ssh;
 mod state_folder;
+mod supply;
 mod tenant;
 mod three_nodes;
 mod worker;
