@@ -51,6 +51,11 @@ pub(super) fn first_api_answers(input: &Input<'_>) -> Option<StepId> {
     input.cluster.control_planes().next().map(|node| host_id(&node.name, "api-answers"))
 }
 
+/// The wait until a component of the first control plane is healthy.
+pub(super) fn first_healthy(input: &Input<'_>, component: Component) -> Option<StepId> {
+    input.cluster.control_planes().next().map(|node| host_id(&node.name, &format!("healthy/{}", component.as_str())))
+}
+
 /// Waits are planned where something was started, and where an earlier run ended before it had seen the end.
 fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
     let members: Vec<NodeName> = input.cluster.etcd_members().map(|node| node.name.clone()).collect();
