@@ -56,13 +56,46 @@ pub async fn supply(
             Err(problem) => problems.push(problem),
         }
     }
-    problems.sort();
-    problems.dedup();
+    let problems = folded(problems);
     if problems.is_empty() {
         Ok(Supplied { images: offered, bundles: all })
     } else {
         Err(OperationError::Supply(problems))
     }
+}
+
+/// How many names a line has at most.
+const NAMES_SHOWN: usize = 3;
+
+/// What is wrong with many images of a registry in the same way is said once.
+fn folded(mut problems: Vec<String>) -> Vec<String> {
+    problems.sort();
+    problems.dedup();
+    let parts = |problem: &str| {
+        let (name, reason) = problem.strip_prefix("image ")?.split_once(": ")?;
+        Some((name.to_owned(), reason.to_owned()))
+    };
+    let mut groups: Vec<(Vec<String>, String)> = Vec::new();
+    let mut lines = Vec::new();
+    for problem in problems {
+        let Some((name, reason)) = parts(&problem) else {
+            lines.push(problem);
+            continue;
+        };
+        match groups.iter_mut().find(|(_, known)| *known == reason) {
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], reason)),
+        }
+    }
+    lines.extend(groups.into_iter().map(|(names, reason)| match names.as_slice() {
+        [name] => format!("image {name}: {reason}"),
+        [..] => {
+            let more = if names.len() > NAMES_SHOWN { ", ..." } else { "" };
+            let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+            format!("{} images ({}{more}): {reason}", names.len(), shown.join(", "))
+        }
+    }));
+    lines
 }
 
 fn tell(input: &SurveyInput<'_>, images: &[(ImageStore, ImageReference)], files: &[(WantedFile, Option<Digest>)]) {
@@ -165,5 +198,20 @@ pub fn offered_id(store: ImageStore, image: &OfferedImage) -> &Digest {
     match store {
         ImageStore::Docker => &image.id,
         ImageStore::Containerd => &image.manifest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fault_of_a_registry_is_one_line() {
+        let image = |name: &str| format!("image r.example:5000/{name}:1: the registry refuses user u");
+        let other = "kubelet v1: not there".to_owned();
+        let lines = folded(vec![image("b"), other.clone(), image("a"), image("d"), image("c")]);
+        let names = "r.example:5000/a:1, r.example:5000/b:1, r.example:5000/c:1";
+        assert_eq!(lines, [other, format!("4 images ({names}, ...): the registry refuses user u")]);
+        assert_eq!(folded(vec![image("a")]), [image("a")]);
     }
 }

@@ -159,10 +159,14 @@ fn what_registries_and_sites_do_wrong_is_refused_by_name_before_any_host_is_chan
     let wrong = |port: Port| Supply { site: registry.wrong(port), ..Supply::of(&registry) };
 
     refused("a wrong password", &Supply { password: "wrong".into(), ..Supply::of(&registry) }, &["password"]);
-    refused("an unknown CA", &Supply { trusted: false, ..Supply::of(&registry) }, &["ca_file"]);
+    refused(
+        "an unknown CA",
+        &Supply { trusted: false, ..Supply::of(&registry) },
+        &["authority that is not trusted", "downloads.ca_file"],
+    );
     refused("an expired certificate", &wrong(Port::Expired), &["expired"]);
-    refused("a page for people", &wrong(Port::Html), &["HTML"]);
-    refused("silence", &wrong(Port::Silent), &["downloads.timeout"]);
+    refused("a page for people", &wrong(Port::Html), &["web page", "login page"]);
+    refused("silence", &wrong(Port::Silent), &["within 2 s", "downloads.timeout"]);
     refused("a request that is never answered", &wrong(Port::Stalled), &["did not answer within 2 s"]);
     registry.fail(500, 1000);
     refused("a broken registry", &wrong(Port::Flaky), &["500"]);
@@ -174,7 +178,7 @@ fn what_registries_and_sites_do_wrong_is_refused_by_name_before_any_host_is_chan
     let more = format!("system_images:\n  etcd: {}/etcd:9.9.9\n", registry.site().registry);
     refused("a missing tag", &Supply { more, ..Supply::of(&registry) }, &["etcd:9.9.9"]);
     registry.damage_file("/kubernetes/v1.34.1/bin/linux/amd64/kubelet");
-    refused("one flipped byte", &Supply::of(&registry), &["kubelet v1.34.1", "digest"]);
+    refused("one flipped byte", &Supply::of(&registry), &["kubelet v1.34.1", "says sha256"]);
     registry.remove_file("/kubernetes/v1.34.1/bin/linux/amd64/kubelet");
     refused("a missing file", &Supply::of(&registry), &["kubelet v1.34.1", "404"]);
     assert_eq!(lab.script("h1", "find /etc /opt /var/lib -xdev -newer /etc/hostname -type f | sort"), before);
