@@ -15,6 +15,7 @@ use crate::state::{Component, Content, Owner};
 
 const UNIT: Template =
     Template { name: "kubelet/kubelet.service", text: include_str!("../../templates/kubelet/kubelet.service") };
+const SERVICE_ROUTE: &str = include_str!("../../templates/kubelet/service-route.sh");
 const UNIT_PATH: &str = "/etc/systemd/system/kubelet.service";
 /// A folder a version.
 const PROGRAMS: &str = "/opt/provision/kubelet";
@@ -35,14 +36,23 @@ pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
     };
     let kubeconfig = kubeconfig.text()?;
     let configuration = configuration(site, &certificates)?;
-    let folder = part.sealed(vec![("config.yaml", configuration.clone()), ("kubeconfig", kubeconfig.clone())]);
+    let folder = part.sealed(vec![
+        ("config.yaml", configuration.clone()),
+        ("kubeconfig", kubeconfig.clone()),
+        ("service-route.sh", SERVICE_ROUTE.to_owned()),
+    ]);
     part.copy("kubelet.conf", Content::Text(kubeconfig));
     part.copy("kubelet-config.yaml", Content::Text(configuration));
-    let values = json!({ "program": format!("{PROGRAMS}/current/kubelet"), "arguments": arguments(site, &folder) });
+    let values = json!({ "program": format!("{PROGRAMS}/current/kubelet"), "arguments": arguments(site, &folder), "service_route": service_route(site, &folder) });
     // 0600: CIS 4.1.1 from Kubernetes 1.24 on.
     part.file(UNIT_PATH, Owner::ROOT, 0o600, Content::Text(UNIT.render(&values)?));
     part.units.push(UnitSpec { name: "kubelet.service".into(), component: Component::Kubelet });
     Ok(part)
+}
+
+/// What runs before kubelet, at each boot: a way for the service range where the host has no default route.
+fn service_route(site: &Site<'_>, folder: &str) -> String {
+    format!("{folder}/service-route.sh {} {}", site.cluster.network.service_cidr, site.node.internal_address)
 }
 
 fn program(site: &Site<'_>, part: &mut Part) -> Result<(), DesiredError> {
