@@ -73,6 +73,8 @@ pub enum MergeFormat {
     Json,
     /// containerd's `config.toml`.
     Toml,
+    /// Every byte is ours; the wanted value is the text. It may hold a password.
+    Whole,
 }
 
 /// A system account.

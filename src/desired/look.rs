@@ -43,7 +43,11 @@ pub fn look_request(cluster: &Cluster, release: &Release) -> LookRequest {
     LookRequest {
         folders: texts(&FOLDERS),
         paths,
-        texts: texts(&[runtime::DAEMON_JSON, runtime::CONTAINERD_TOML]),
+        texts: [runtime::DAEMON_JSON, runtime::CONTAINERD_TOML]
+            .into_iter()
+            .chain(runtime::PROXY_FILES.map(|(path, _)| path))
+            .map(str::to_owned)
+            .collect(),
         packages: runtime::packages(),
         modules: texts(&kernel::MODULES),
         sysctls: kernel::SYSCTLS.map(|(name, _)| name.to_owned()).into(),

@@ -52,7 +52,14 @@ pub fn merge(existing: Option<&str>, file: &MergedFile) -> Result<Option<String>
     match file.format {
         MergeFormat::Json => json(existing.unwrap_or_default(), file),
         MergeFormat::Toml => toml(existing.unwrap_or_default(), file),
+        MergeFormat::Whole => Ok(whole(existing, file)),
     }
+}
+
+/// A file of which every byte is ours.
+fn whole(existing: Option<&str>, file: &MergedFile) -> Option<String> {
+    let wanted = file.wanted.as_str().unwrap_or_default();
+    (existing != Some(wanted)).then(|| wanted.to_owned())
 }
 
 fn json(existing: &str, file: &MergedFile) -> Result<Option<String>, MergeError> {

@@ -35,4 +35,4 @@ pub use look::look_request;
 pub use merge::{MergeError, merge};
 pub use objects::{object_keys, objects};
 pub use render::render;
-pub use runtime::predicted_cgroup_driver;
+pub use runtime::{PROXY_FILES, predicted_cgroup_driver};

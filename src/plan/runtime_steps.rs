@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{MergedFile, merge};
+use crate::desired::{MergeFormat, MergedFile, PROXY_FILES, merge};
 use crate::host::Change;
 use crate::state::{Component, Content, DirectorySpec, FileSpec, Owner};
 
@@ -19,6 +19,7 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
     if !files.is_empty() {
         plan.steps.push(write_configuration(host, files, fresh));
     }
+    unwanted_proxies(host, plan);
     let missing: Vec<String> =
         host.wanted.packages.iter().filter(|name| !host.snapshot.packages.contains_key(*name)).cloned().collect();
     if missing.is_empty() {
@@ -56,16 +57,44 @@ fn merged_files<'a>(host: &HostInput<'a>, plan: &mut Plan) -> Vec<(&'a MergedFil
     changed
 }
 
+/// Drop-ins of ours that cluster.yml no longer asks for.
+fn unwanted_proxies(host: &HostInput<'_>, plan: &mut Plan) {
+    let wanted = |path: &str| host.wanted.merged_files.iter().any(|file| file.path == path);
+    let left: Vec<(&str, &str)> = PROXY_FILES
+        .into_iter()
+        .filter(|(path, _)| !wanted(path) && host.snapshot.merged_files.contains_key(*path))
+        .collect();
+    if left.is_empty() {
+        return;
+    }
+    let details: Vec<String> = left.iter().map(|(path, _)| format!("{path}: not wanted")).collect();
+    if host.kubelet_is_active() {
+        let reason = "it would restart the runtime below running pods, which is not supported yet";
+        plan.refusals.push(host.refusal("the engines' proxies".into(), reason, details));
+        return;
+    }
+    let paths = left.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let restart = left.iter().map(|(_, unit)| (*unit).to_owned()).collect();
+    let changes = vec![Change::Remove(paths), Change::Units { enable: Vec::new(), start: Vec::new(), restart }];
+    let title = "take the engines' proxies away and restart them".to_owned();
+    let step = host.step("proxies", title, "cluster.yml names none".into(), Action::Change(changes));
+    plan.steps.push(Step { details, after: vec![host.id("runtime")], ..step });
+}
+
 fn write_configuration(host: &HostInput<'_>, merged: Vec<(&MergedFile, String)>, fresh: bool) -> Step {
     let details = merged.iter().map(|(file, _)| format!("{}: keys that the tool owns differ", file.path)).collect();
     let mut restart: Vec<String> = merged.iter().map(|(file, _)| file.unit.clone()).collect();
+    restart.sort();
     restart.dedup();
     let spec = |(file, text): (&MergedFile, String)| FileSpec {
         path: file.path.clone(),
         component: Component::Runtime,
         owner: Owner::ROOT,
         mode: file.mode,
-        content: Content::Text(text),
+        content: match file.format {
+            MergeFormat::Whole => Content::Secret(text.into_bytes().into()),
+            MergeFormat::Json | MergeFormat::Toml => Content::Text(text),
+        },
     };
     // Before the packages are there, the folders of their configuration are not either.
     let directories = if fresh { parents(&host.wanted.merged_files) } else { Vec::new() };

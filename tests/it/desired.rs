@@ -23,7 +23,7 @@ use provision::state::{
 };
 use serde_json::{Map, Value, json};
 
-const ALL: Roles = Roles { control_plane: true, etcd: true, worker: true };
+pub const ALL: Roles = Roles { control_plane: true, etcd: true, worker: true };
 const WORKER: Roles = Roles { control_plane: false, etcd: false, worker: true };
 const CONTROL_PLANE: Roles = Roles { control_plane: true, etcd: false, worker: false };
 const ETCD: Roles = Roles { control_plane: false, etcd: true, worker: false };
@@ -45,7 +45,7 @@ fn node(number: usize, roles: Roles) -> Node {
     }
 }
 
-fn cluster(version: &str, roles: &[Roles]) -> Cluster {
+pub fn cluster(version: &str, roles: &[Roles]) -> Cluster {
     Cluster {
         name: "expected".into(),
         version: KubernetesVersion::parse(version).unwrap(),
@@ -145,6 +145,19 @@ fn release(cluster: &Cluster) -> Release {
 }
 
 fn try_render(cluster: &Cluster, facts: &BTreeMap<NodeName, HostFacts>) -> Result<Desired, DesiredError> {
+    render_with(cluster, facts, &BTreeMap::new())
+}
+
+/// With certificates of registries' authorities.
+pub fn rendered_with(cluster: &Cluster, registry_authorities: &BTreeMap<String, String>) -> Desired {
+    render_with(cluster, &all_facts(cluster), registry_authorities).unwrap()
+}
+
+fn render_with(
+    cluster: &Cluster,
+    facts: &BTreeMap<NodeName, HostFacts>,
+    registry_authorities: &BTreeMap<String, String>,
+) -> Result<Desired, DesiredError> {
     let release = release(cluster);
     render(&Input {
         cluster,
@@ -153,7 +166,7 @@ fn try_render(cluster: &Cluster, facts: &BTreeMap<NodeName, HostFacts>) -> Resul
         release: &release,
         pins: &pins(cluster, &release),
         etcd_token: "expected-0123456789ab",
-        registry_authorities: &BTreeMap::new(),
+        registry_authorities,
     })
 }
 

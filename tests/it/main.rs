@@ -13,3 +13,4 @@ mod layering;
 mod objects;
 mod one_door;
 mod registry;
+mod supply;
