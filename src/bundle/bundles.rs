@@ -63,6 +63,11 @@ impl Bundles {
         unpack(self.file(CNI_PLUGINS, version).ok_or_else(missing)?)
     }
 
+    /// Adds what did not come in a bundle. What a bundle holds already stays.
+    pub fn add_item(&mut self, item: Item) -> Result<(), BundleError> {
+        self.insert(item)
+    }
+
     fn add(&mut self, index: Index) -> Result<(), BundleError> {
         let wanted = self.architecture.get_or_insert_with(|| index.architecture.clone()).clone();
         if wanted != index.architecture {
@@ -81,7 +86,7 @@ impl Bundles {
             Some(known)
                 if known.digest == item.digest || (item.image_id.is_some() && known.image_id == item.image_id) => {}
             Some(known) => {
-                let (first, second) = (known.bundle.clone(), item.bundle.clone());
+                let (first, second) = (known.source.to_string(), item.source.to_string());
                 return Err(BundleError::Conflict { item: item.to_string(), first, second });
             }
             None => {

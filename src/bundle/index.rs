@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::BundleError;
-use super::item::{Item, ItemKind};
+use super::item::{Item, ItemKind, ItemSource};
 use crate::base::Digest;
 use crate::state::ImageReference;
 
@@ -112,7 +112,7 @@ impl IndexItem {
             size: self.size,
             digest: self.sha256,
             image_id: self.image_id,
-            bundle: bundle.to_owned(),
+            source: ItemSource::Bundle(bundle.to_owned()),
         };
         let problem = problem_of_name(item.kind, &item.name, &item.version).or_else(|| problem_of_id(&item));
         let problem = problem.or_else(|| problem_of_path(folder, &self.path, item.size));

@@ -47,8 +47,25 @@ pub struct Item {
     pub digest: Digest,
     /// Of an image: the digest of its configuration, which Docker's classic store reports as the id.
     pub image_id: Option<Digest>,
-    /// Name of the bundle that it is from.
-    pub bundle: String,
+    /// Where it is from.
+    pub source: ItemSource,
+}
+
+/// Who gave an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemSource {
+    /// A bundle, by its name.
+    Bundle(String),
+    /// A download site, by the file's address.
+    Site(String),
+}
+
+impl fmt::Display for ItemSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundle(name) | Self::Site(name) => formatter.write_str(name),
+        }
+    }
 }
 
 impl Item {

@@ -18,5 +18,5 @@ mod writer_tests;
 pub use archive::UnpackedFile;
 pub use bundles::Bundles;
 pub use error::BundleError;
-pub use item::{Item, ItemKind};
+pub use item::{Item, ItemKind, ItemSource};
 pub use writer::BundleWriter;

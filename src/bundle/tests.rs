@@ -90,7 +90,7 @@ fn items_are_found_by_name_and_version() {
     let bundles = folder.open().unwrap();
     let image = bundles.image(&ImageReference(IMAGE.into())).unwrap();
     assert_eq!(image.image_id, Some(Digest::of("configuration")));
-    assert_eq!(image.bundle, "site");
+    assert_eq!(image.source, super::ItemSource::Bundle("site".into()));
     image.verify().unwrap();
     assert_eq!(bundles.file("kubelet", "v1").unwrap().size, 7);
     assert!(bundles.file("kubelet", "v2").is_none());

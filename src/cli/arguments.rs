@@ -28,6 +28,20 @@ pub enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// List the images that this cluster needs, one a line.
+    Images {
+        #[command(flatten)]
+        common: Common,
+        /// The images of another version than that of cluster.yml.
+        #[arg(long, value_name = "VERSION")]
+        kubernetes_version: Option<String>,
+        /// Write the name under which hosts pull it behind each name.
+        #[arg(long)]
+        targets: bool,
+    },
+    /// Work with bundles for sites without internet.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// Show nodes, components and certificates.
     Status(Connect),
     /// Write a kubeconfig: one context for each control plane, a healthy one current.
@@ -37,6 +51,25 @@ pub enum Command {
         /// Write to this file (mode 0600) instead of standard output.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+}
+
+/// What can be done with bundles.
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// Make a bundle of everything that this cluster needs, from registries and download sites.
+    Create {
+        #[command(flatten)]
+        common: Common,
+        /// The folder that becomes the bundle; one that an earlier try left is gone on with.
+        #[arg(long, short, value_name = "FOLDER")]
+        output: PathBuf,
+        /// Put kubectl into it as well.
+        #[arg(long)]
+        kubectl: bool,
+        /// How to show progress.
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Progress::Auto)]
+        progress: Progress,
     },
 }
 

@@ -1,26 +1,28 @@
 //! Each command: from arguments to a use case, from its result to text and exit code.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use crate::base::KubernetesVersion;
 use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
 use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
 use crate::ops::{
-    self, ConnectOptions, Consent, Loaded, OperationError, Setup, SshReach, SurveyInput, UpInput, UpOutcome,
+    self, ConnectOptions, Consent, Loaded, NetworkSuppliers, OperationError, Setup, SshReach, SupplyEnvironment,
+    SurveyInput, UpInput, UpOutcome,
 };
 use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
 
-use super::arguments::{Arguments, Command, Common, Connect, Progress};
+use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Progress};
 use super::exit;
 
 /// Runs a command to its exit code.
@@ -29,6 +31,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Validate(common) => validate(&common),
         Command::Plan(connect) => block_on(plan(&connect)),
         Command::Up { connect, yes } => block_on(up(&connect, yes)),
+        Command::Images { common, kubernetes_version, targets } => {
+            images(&common, kubernetes_version.as_deref(), targets)
+        }
+        Command::Bundle(BundleCommand::Create { common, output, kubectl, progress }) => {
+            block_on(create_bundle(&common, &output, kubectl, progress))
+        }
         Command::Status(connect) => block_on(status(&connect)),
         Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
     };
@@ -98,11 +106,39 @@ fn validate(common: &Common) -> Result<u8> {
     Ok(exit::SUCCESS)
 }
 
+fn images(common: &Common, version: Option<&str>, targets: bool) -> Result<u8> {
+    let (_, loaded) = load(common)?;
+    let wrong = |error: crate::base::InvalidVersion| OperationError::Input(error.to_string());
+    let version = version.map(KubernetesVersion::parse).transpose().map_err(wrong)?;
+    for image in ops::images(&loaded, version.as_ref())? {
+        let target = if targets { format!(" {}", image.pulled) } else { String::new() };
+        say(&format!("{}{target}\n", image.original));
+    }
+    Ok(exit::SUCCESS)
+}
+
+async fn create_bundle(common: &Common, output: &Path, kubectl: bool, progress: Progress) -> Result<u8> {
+    let (_, loaded) = load(common)?;
+    let (suppliers, console) = (suppliers(&loaded)?, console(progress));
+    let created = ops::create_bundle(&loaded, &suppliers, &console, output, kubectl).await;
+    console.finish();
+    let ops::CreatedBundle { images, files } = created?;
+    say(&format!(
+        "{} holds {images} images and {files} files for Kubernetes {}.\n  provision up --config {} --bundle {}\n",
+        output.display(),
+        loaded.release.version,
+        common.config.display(),
+        output.display(),
+    ));
+    Ok(exit::SUCCESS)
+}
+
 /// Everything that a command with hosts begins with.
 struct Invocation {
     setup: Setup,
     loaded: Loaded,
     bundles: Bundles,
+    suppliers: NetworkSuppliers,
     reach: SshReach,
     console: Console,
     now: i64,
@@ -120,7 +156,8 @@ impl Invocation {
         };
         let now = jiff::Timestamp::now().as_second();
         let (reach, console) = (SshReach(options), console(connect.progress));
-        Ok(Self { setup, loaded, bundles, reach, console, now })
+        let suppliers = suppliers(&loaded)?;
+        Ok(Self { setup, loaded, bundles, suppliers, reach, console, now })
     }
 
     fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
@@ -128,6 +165,7 @@ impl Invocation {
             loaded: &self.loaded,
             state,
             bundles: &self.bundles,
+            suppliers: Some(&self.suppliers),
             reach: &self.reach,
             now: self.now,
             events: &self.console,
@@ -137,6 +175,15 @@ impl Invocation {
     fn peek(&self) -> Result<State> {
         Ok(State::peek(&RealDisk, &self.setup.state_folder())?)
     }
+}
+
+/// Variables that are no text are none of those that matter.
+fn suppliers(loaded: &Loaded) -> Result<NetworkSuppliers> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let environment = SupplyEnvironment::of(std::env::vars_os().filter_map(text))?;
+    Ok(NetworkSuppliers::new(&loaded.cluster.supply, &loaded.authorities, environment))
 }
 
 fn console(progress: Progress) -> Console {

@@ -24,7 +24,10 @@ pub const USAGE: u8 = INPUT;
 pub fn code(error: &OperationError) -> u8 {
     match error {
         OperationError::Input(_) | OperationError::LocalFile { .. } | OperationError::Bundle(_) => INPUT,
-        OperationError::Refused(_) | OperationError::Preflight(_) | OperationError::Declined => REFUSED,
+        OperationError::Refused(_)
+        | OperationError::Preflight(_)
+        | OperationError::Supply(_)
+        | OperationError::Declined => REFUSED,
         OperationError::State(_) | OperationError::Keys(_) => STATE,
         OperationError::Cancelled => CANCELLED,
         OperationError::Incomplete { .. } | OperationError::Desired(_) | OperationError::Endpoint(_) => FAILED,

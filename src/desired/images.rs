@@ -47,6 +47,12 @@ pub fn images(cluster: &Cluster, release: &Release) -> Vec<(ImageStore, ImageRef
     images.into_iter().collect()
 }
 
+/// The images that one node needs.
+pub fn images_of(cluster: &Cluster, release: &Release, node: &Node) -> Vec<(ImageStore, ImageReference)> {
+    let needed = ROWS.iter().filter(|row| (row.needed)(cluster, node));
+    needed.map(|row| (row.store, (row.image)(&release.images).clone())).collect()
+}
+
 /// The images of one node.
 pub(super) fn of(site: &Site<'_>) -> Vec<DesiredImage> {
     let needed = ROWS.iter().filter(|row| (row.needed)(site.cluster, site.node));

@@ -29,7 +29,7 @@ mod template;
 
 pub use error::DesiredError;
 pub use host::{Desired, DesiredHost, DesiredImage, MergeFormat, MergedFile, NodeMetadata, UnitSpec, UserSpec};
-pub use images::images;
+pub use images::{images, images_of};
 pub use input::{Input, PayloadPin, Pins};
 pub use look::look_request;
 pub use merge::{MergeError, merge};

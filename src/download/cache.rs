@@ -142,7 +142,9 @@ impl Cache {
         let text = serde_json::to_vec(&record)
             .map_err(|error| DownloadError::Record { path: path.clone(), reason: error.to_string() })?;
         write_durably(&unfinished, &text).map_err(failed("writing", &unfinished))?;
-        fs::rename(&unfinished, &path).map_err(failed("renaming to", &path))
+        fs::rename(&unfinished, &path).map_err(failed("renaming to", &path))?;
+        let folder = self.folder.join(RECORDS);
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed("syncing", &folder))
     }
 
     fn file(&self, digest: &Digest) -> PathBuf {

@@ -75,8 +75,8 @@ pub enum DownloadError {
     },
     /// The file is a page for people.
     #[error(
-        "{item}: {url} is an HTML page (`{excerpt}`), not the file: it has {found}, and {witness} says {wanted}; a proxy or a login page \
-         answers in the site's stead: look at it in a browser"
+        "{item}: {url} is an HTML page (`{excerpt}`), not the file with {wanted} (says {witness}): a proxy or a login page \
+         answers in the site's stead; look at it in a browser"
     )]
     Html {
         /// Name and version.
@@ -87,8 +87,6 @@ pub enum DownloadError {
         excerpt: String,
         /// Digest that it must have.
         wanted: Digest,
-        /// Digest that it has.
-        found: Digest,
         /// Who says what it must be.
         witness: String,
     },

@@ -182,7 +182,7 @@ impl Transfer<'_> {
             return failed("removing", self.path)(error);
         }
         match page {
-            Some(excerpt) => DownloadError::Html { item, url, excerpt, wanted, found, witness },
+            Some(excerpt) => DownloadError::Html { item, url, excerpt, wanted, witness },
             None => DownloadError::Digest { item, url, wanted, found, witness },
         }
     }

@@ -24,6 +24,9 @@ pub enum OperationError {
     /// A bundle is wrong.
     #[error(transparent)]
     Bundle(#[from] crate::bundle::BundleError),
+    /// Registries or sites do not give what is needed; each text names what, where, why and what to do.
+    #[error("{}", .0.join("\n"))]
+    Supply(Vec<String>),
     /// The state folder is damaged, held by another run, or cannot be written.
     #[error(transparent)]
     State(#[from] crate::journal::JournalError),
@@ -64,6 +67,9 @@ impl OperationError {
                 Some("mend what is named above, then run `provision up` again: it goes on where it stopped")
             }
             Self::Preflight(_) => Some("nothing was changed on any host; mend the findings and run the command again"),
+            Self::Supply(_) => {
+                Some("nothing was changed on any host; mend the findings, or give a bundle: --bundle PATH")
+            }
             Self::Refused(_) => Some("nothing was changed on any host"),
             Self::State(_) | Self::Keys(_) => {
                 Some("nothing was changed on any host; put the state folder back from a copy, see docs/state.md")

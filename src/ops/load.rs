@@ -65,8 +65,8 @@ pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
         (Err(findings), Ok(_)) | (Ok(()), Err(findings)) => return Err(input(findings)),
         (Err(findings), Err(more)) => return Err(input(findings.and(more))),
     };
-    let mut release = catalog.release(&cluster.version).map_err(|error| OperationError::Input(error.to_string()))?;
-    release.images = cluster.supply.names(&release.images);
+    let release = catalog.release_named(&cluster.version, |images| cluster.supply.names(images));
+    let release = release.map_err(|error| OperationError::Input(error.to_string()))?;
     Ok(Loaded { text: String::from_utf8_lossy(&bytes).into_owned(), cluster, release, authorities, catalog, advice })
 }
 

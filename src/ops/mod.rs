@@ -3,20 +3,25 @@
 mod authorities;
 mod connect;
 mod error;
+mod images;
 mod key_files;
 mod keys;
 mod kubeconfig;
 mod load;
 mod pins;
 mod status;
+mod suppliers;
+mod supply;
 mod survey;
 mod up;
 
 pub use authorities::Authorities;
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
+pub use images::{CreatedBundle, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};
 pub use status::{Status, status};
+pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};
 pub use up::{Consent, UpInput, UpOutcome, up};

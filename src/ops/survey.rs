@@ -13,7 +13,7 @@ use crate::endpoints::{Credentials, Endpoints, ReadEndpoints};
 use crate::entropy::RandomKeyMaker;
 use crate::event::{Event, EventSink};
 use crate::host::{LookRequest, ReadHost, SharedHost};
-use crate::journal::{EtcdRecord, State};
+use crate::journal::{self, EtcdRecord, State};
 use crate::observe::{self, Subject};
 use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
@@ -23,6 +23,8 @@ use crate::state::{HostFacts, Observed, ObservedHost};
 use super::connect::{Connections, Reach};
 use super::load::Loaded;
 use super::pins::{PinInput, Resolved, resolve};
+use super::suppliers::Suppliers;
+use super::supply::{Supplied, supply};
 use super::{OperationError, keys};
 
 /// What is known after a look, and what follows from it.
@@ -71,6 +73,8 @@ pub struct SurveyInput<'a> {
     pub state: &'a State,
     /// Bundles at hand.
     pub bundles: &'a Bundles,
+    /// Who is asked for what neither hosts nor bundles hold; nobody where none is given.
+    pub suppliers: Option<&'a dyn Suppliers>,
     /// The way to the hosts.
     pub reach: &'a dyn Reach,
     /// Seconds since 1970.
@@ -105,7 +109,13 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
         Some(unpacking) => unpacking.await.ok().transpose()?,
         None => None,
     };
-    conclude(input, Seen { hosts, endpoints, observed, request, unpacked }, completion)
+    let findings = plan::preflight(&input.loaded.cluster, &observed, &limits(&input.loaded.release));
+    // Fetching takes long, and is for nothing where hosts are not fit.
+    let supplied = match stop_on_errors(&findings) {
+        Ok(()) => supply(input, &observed, locked(input.state)).await?,
+        Err(_) => Supplied { bundles: input.bundles.clone(), ..Supplied::default() },
+    };
+    conclude(input, Seen { hosts, endpoints, observed, request, unpacked, supplied, findings }, completion)
 }
 
 /// The CNI plugins' digests are known to the state of a cluster. Before its first run they must be read from the
@@ -134,17 +144,17 @@ struct Seen {
     observed: Observed,
     request: LookRequest,
     unpacked: Option<Vec<UnpackedFile>>,
+    supplied: Supplied,
+    findings: Vec<PreflightFinding>,
 }
 
 /// From what was seen to the plan: no I/O besides reading bundles.
 fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Result<Survey, OperationError> {
-    let Seen { hosts, endpoints, observed, request, unpacked } = seen;
+    let Seen { hosts, endpoints, observed, request, unpacked, supplied, mut findings } = seen;
     let cluster = &input.loaded.cluster;
-    let release = &input.loaded.release;
-    let mut findings = plan::preflight(cluster, &observed, &limits(release));
     // What is wrong with the hosts comes first: it may be why nothing can be rendered for them.
-    let Rendered { resolved, etcd, desired } =
-        rendered(input, &observed, unpacked, &completion).or_else(|error| stop_on_errors(&findings).and(Err(error)))?;
+    let Rendered { resolved, etcd, desired } = rendered(input, &observed, (unpacked, &supplied), &completion)
+        .or_else(|error| stop_on_errors(&findings).and(Err(error)))?;
     let history = history(input.state, input.loaded, &etcd);
     let plan_input = plan::Input {
         cluster,
@@ -170,14 +180,23 @@ struct Rendered {
 fn rendered(
     input: &SurveyInput<'_>,
     observed: &Observed,
-    unpacked: Option<Vec<UnpackedFile>>,
+    (unpacked, supplied): (Option<Vec<UnpackedFile>>, &Supplied),
     completion: &Completion,
 ) -> Result<Rendered, OperationError> {
     let cluster = &input.loaded.cluster;
     let release = &input.loaded.release;
-    let locked = input.state.aimed().or(input.state.current()).map(|generation| &generation.lock.pins);
+    let locked = locked(input.state);
     let images = desired::images(cluster, release);
-    let resolved = resolve(&PinInput { release, locked, bundles: input.bundles, observed, unpacked, images })?;
+    let resolved = resolve(&PinInput {
+        release,
+        locked,
+        bundles: &supplied.bundles,
+        observed,
+        unpacked,
+        offered: &supplied.images,
+        supply: &cluster.supply,
+        images,
+    })?;
     let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, completion));
     let desired = desired::render(&desired::Input {
         cluster,
@@ -189,6 +208,11 @@ fn rendered(
         registry_authorities: &input.loaded.authorities.registries,
     })?;
     Ok(Rendered { resolved, etcd, desired })
+}
+
+/// The bytes that the cluster runs, or that an interrupted run has begun to bring.
+fn locked(state: &State) -> Option<&journal::Pins> {
+    state.aimed().or(state.current()).map(|generation| &generation.lock.pins)
 }
 
 fn stop_on_errors(findings: &[PreflightFinding]) -> Result<(), OperationError> {

@@ -27,8 +27,7 @@ fn host_id(node: &NodeName, rest: &str) -> StepId {
     StepId(format!("{node}/{rest}"))
 }
 
-/// The wait for the first apiserver of a cluster. It fills the empty store alone: three at once do the same work and get in
-/// each other's way, and nodes and objects need only one of them.
+/// The wait for the first apiserver of a cluster: objects need only one of them.
 pub(super) fn first_api(input: &Input<'_>) -> Option<StepId> {
     input.cluster.control_planes().next().map(|node| host_id(&node.name, "api"))
 }
@@ -46,9 +45,15 @@ fn wait(id: StepId, host: Option<NodeName>, title: String, condition: Condition)
     }
 }
 
-/// The wait until that apiserver answers at all.
+/// The wait until that apiserver answers at all. It then fills the empty store; the others start meanwhile and find it
+/// full, while three at once would do the same work and get in each other's way.
 pub(super) fn first_api_answers(input: &Input<'_>) -> Option<StepId> {
     input.cluster.control_planes().next().map(|node| host_id(&node.name, "api-answers"))
+}
+
+/// The wait until a component of the first control plane is healthy.
+pub(super) fn first_healthy(input: &Input<'_>, component: Component) -> Option<StepId> {
+    input.cluster.control_planes().next().map(|node| host_id(&node.name, &format!("healthy/{}", component.as_str())))
 }
 
 /// Waits are planned where something was started, and where an earlier run ended before it had seen the end.

@@ -66,15 +66,22 @@ fn remove(host: &HostInput<'_>, spec: &ContainerSpec, differences: Vec<String>) 
 
 /// The order of a first start, found by measuring: who starts before what it needs waits out a retry of seconds.
 fn prerequisites(host: &HostInput<'_>, component: Component) -> Vec<StepId> {
+    let is_first = cluster_steps::first_api(host.input) == Some(host.id("api"));
     match component {
         Component::KubeApiserver => {
             let members = host.input.cluster.etcd_members();
             let etcd = members.map(|member| StepId(format!("{}/container/etcd", member.name)));
-            let first = cluster_steps::first_api(host.input).filter(|id| *id != host.id("api"));
-            etcd.chain(first).collect()
+            etcd.chain(cluster_steps::first_api_answers(host.input).filter(|_| !is_first)).collect()
         }
-        Component::KubeControllerManager | Component::KubeScheduler => vec![host.id("api")],
-        Component::KubeProxy => vec![host.id("registered")],
+        // Those of other nodes stand by; one of each is enough to get pods going.
+        Component::KubeControllerManager | Component::KubeScheduler => {
+            let first = cluster_steps::first_healthy(host.input, component).filter(|_| !is_first);
+            [host.id("api")].into_iter().chain(first).collect()
+        }
+        // It is of use to nobody before there are Services, and until then others need the processor.
+        Component::KubeProxy => {
+            [host.id("registered")].into_iter().chain(cluster_steps::first_api(host.input)).collect()
+        }
         _ => Vec::new(),
     }
 }

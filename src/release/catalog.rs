@@ -78,9 +78,18 @@ impl Catalog {
 
     /// The row of a version. Any patch of a listed minor may be named; an unknown minor's error names the nearest.
     pub fn release(&self, version: &KubernetesVersion) -> Result<Release, CatalogError> {
+        self.release_named(version, Images::clone)
+    }
+
+    /// The row with other names of images, which also stand in arguments.
+    pub fn release_named(
+        &self,
+        version: &KubernetesVersion,
+        names: impl Fn(&Images) -> Images,
+    ) -> Result<Release, CatalogError> {
         let minor = version.minor();
         let row = self.rows.get(&minor).ok_or_else(|| self.unknown(version))?;
-        let images = row.images.of(version);
+        let images = names(&row.images.of(version));
         Ok(Release {
             version: version.clone(),
             minor,

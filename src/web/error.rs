@@ -9,7 +9,7 @@ use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
 use super::client::NotFollowed;
-use super::{AUTHORITIES_KEY, CONNECT_TIMEOUT_KEY, IDLE_TIMEOUT_KEY, WebSettings, WebUrl};
+use super::{AUTHORITIES_KEY, TIMEOUT_KEY, WebSettings, WebUrl};
 
 /// A request that got no answer, or only a part of one. No text holds a user or a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum WebError {
         reason: String,
     },
     /// No connection was made in time.
-    #[error("{url}: no connection{way} within {}; look at the network, at HTTPS_PROXY and NO_PROXY, or raise `{CONNECT_TIMEOUT_KEY}`", seconds(.limit))]
+    #[error("{url}: no connection{way} within {}; look at the network, at HTTPS_PROXY and NO_PROXY, or raise `{TIMEOUT_KEY}`", seconds(.limit))]
     ConnectTimedOut {
         /// Address.
         url: WebUrl,
@@ -58,7 +58,7 @@ pub enum WebError {
         limit: Duration,
     },
     /// Nothing came for too long.
-    #[error("{url}: not a byte{way} for {}; run the command again later, or raise `{IDLE_TIMEOUT_KEY}`", seconds(.limit))]
+    #[error("{url}: not a byte{way} for {}; run the command again later, or raise `{TIMEOUT_KEY}`", seconds(.limit))]
     Silent {
         /// Address.
         url: WebUrl,
@@ -176,6 +176,10 @@ fn explain_certificate(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => format!(
             "its certificate is signed by no authority that this machine knows; if the site, or a proxy that opens TLS, has one \
              of its own, name its certificate in `{AUTHORITIES_KEY}`"
+        ),
+        CertificateError::BadSignature => format!(
+            "its certificate is not signed with the key that this machine knows for the authority of that name; if the authority was \
+             made anew, name its present certificate in `{AUTHORITIES_KEY}`"
         ),
         CertificateError::ExpiredContext { not_after, .. } => {
             format!(

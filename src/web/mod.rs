@@ -21,5 +21,5 @@ pub use client::{Rest, Web};
 pub use error::WebError;
 pub use patience::Patience;
 pub use proxy::{ProxySettings, ProxyUrl};
-pub use settings::{AUTHORITIES_KEY, Authority, CONNECT_TIMEOUT_KEY, IDLE_TIMEOUT_KEY, WebSettings};
+pub use settings::{AUTHORITIES_KEY, Authority, TIMEOUT_KEY, WebSettings};
 pub use web_url::{InvalidUrl, WebUrl};

@@ -61,11 +61,14 @@ impl ProxySettings {
 
 const VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"];
 
-/// Brings what Go's programs accept into the form that the client knows: `*.example.org` is `.example.org`, and a port is
-/// left out, so that all ports of the host are asked directly.
+/// Brings what Go's programs accept into the form that the client knows: `*` is all names and all addresses,
+/// `*.example.org` is `.example.org`, and a port is left out, so that all ports of the host are asked directly.
 fn plain_exceptions(list: &str) -> String {
     let plain = |entry: &str| {
         let entry = entry.trim();
+        if entry == "*" {
+            return "*,0.0.0.0/0,::/0".to_owned();
+        }
         let entry = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
         let port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
         match entry.rsplit_once(':') {

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use super::ProxySettings;
 
-/// The key of `cluster.yml` that sets [`WebSettings::connect_timeout`], for messages.
-pub const CONNECT_TIMEOUT_KEY: &str = "downloads.connect_timeout";
-/// The key of `cluster.yml` that sets [`WebSettings::idle_timeout`], for messages.
-pub const IDLE_TIMEOUT_KEY: &str = "downloads.idle_timeout";
+/// The key of `cluster.yml` that sets [`WebSettings::connect_timeout`] and [`WebSettings::idle_timeout`], for messages.
+pub const TIMEOUT_KEY: &str = "downloads.timeout";
 /// The key of `cluster.yml` that adds to [`WebSettings::extra_authorities`], for messages.
-pub const AUTHORITIES_KEY: &str = "downloads.authorities";
+pub const AUTHORITIES_KEY: &str = "downloads.ca_file";
 
 /// Everything that a client needs to know besides the address. Holds no client's types.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -67,7 +67,7 @@ fn variables_are_read_as_go_reads_them() {
     .unwrap();
     assert_eq!(found.http.as_ref().map(ProxyUrl::expose), Some("http://upper:1/"));
     assert_eq!(found.https.as_ref().map(ProxyUrl::expose), Some("http://me:s3cret@proxy.lan:3128/"));
-    assert_eq!(found.no_proxy.as_deref(), Some(".lan,registry.lan,fd00::1,fd00::2,10.0.0.0/8,*"));
+    assert_eq!(found.no_proxy.as_deref(), Some(".lan,registry.lan,fd00::1,fd00::2,10.0.0.0/8,*,0.0.0.0/0,::/0"));
     assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
     assert_eq!(proxies(&[]).unwrap(), ProxySettings::default());
 }

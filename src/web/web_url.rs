@@ -1,6 +1,7 @@
 //! Addresses that can be asked for.
 
 use std::fmt;
+use std::sync::Arc;
 
 use reqwest::Url;
 
@@ -16,7 +17,7 @@ pub struct InvalidUrl {
 
 /// An `http` or `https` address. It may hold user and password and a signed query, so it is shown without them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct WebUrl(Url);
+pub struct WebUrl(Arc<Url>);
 
 impl WebUrl {
     /// Reads an address.
@@ -36,11 +37,11 @@ impl WebUrl {
         if url.fragment().is_some() {
             return Err(invalid("it holds a `#`"));
         }
-        Ok(Self(url))
+        Ok(Self::of(url))
     }
 
     pub(super) fn of(url: Url) -> Self {
-        Self(url)
+        Self(Arc::new(url))
     }
 
     pub(super) fn url(&self) -> &Url {
@@ -50,9 +51,9 @@ impl WebUrl {
     /// The address of a file whose name is this one's with an ending, such as `.sha256`.
     #[must_use]
     pub fn beside(&self, ending: &str) -> Self {
-        let mut url = self.0.clone();
+        let mut url = Url::clone(&self.0);
         url.set_path(&format!("{}{ending}", self.0.path()));
-        Self(url)
+        Self::of(url)
     }
 
     /// Whether what is sent can be read or changed on the way.
@@ -62,7 +63,7 @@ impl WebUrl {
 
     /// The whole address without user and password, equal for all who may log in; it may still hold a secret query.
     pub fn without_login(&self) -> String {
-        let mut url = self.0.clone();
+        let mut url = Url::clone(&self.0);
         // Both refuse only addresses that have no host.
         let _ = url.set_username("");
         let _ = url.set_password(None);

@@ -2,17 +2,26 @@
 
 use crate::harness::{Kubectl, Lab, Picture, V1_34};
 
-/// How many points a whole `up` is killed at.
-const POINTS: usize = 10;
-
 #[test]
 fn an_up_killed_at_any_of_ten_points_is_completed_by_the_next() {
+    killed_at(10);
+}
+
+#[test]
+#[ignore = "a quarter of an hour; every second of its points is near one of the ten of the case above"]
+fn an_up_killed_at_any_of_twenty_points_is_completed_by_the_next() {
+    killed_at(20);
+    println!("long: 20 points");
+}
+
+/// Kills a whole `up` at as many points, which lie evenly between its events.
+fn killed_at(points: usize) {
     let lab = Lab::prepared("1", V1_34);
     let whole = lab.tool().start_up().finish().len();
     println!("an undisturbed run has {whole} events");
-    for point in 1..=POINTS {
+    for point in 1..=points {
         lab.again("1");
-        killed_after(&lab, whole * point / (POINTS + 1));
+        killed_after(&lab, whole * point / (points + 1));
     }
 }
 

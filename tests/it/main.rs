@@ -7,6 +7,7 @@ mod config_fuzz;
 mod configuration_doc;
 mod crash;
 mod desired;
+mod download;
 mod examples;
 mod host_contract;
 mod layering;

@@ -242,6 +242,12 @@ command_start() {
     await_host "$1"
 }
 
+# command_route HOST ROUTE: opens or closes the host's way out of the lab, for reboots to come as well.
+command_route() {
+    need_engine
+    set_route "$1" "$2"
+}
+
 command_host_rm() {
     need_engine
     with_lock "lab-$LAB_NAME" remove_host "$1"

@@ -11,12 +11,17 @@ HOST_FOLDERS="docker containerd"
 
 container() { printf '%s-%s\n' "$LAB_NAME" "$1"; }
 volume() { printf 'provision-%s-%s-%s\n' "$LAB_NAME" "$1" "$2"; }
-address() { printf '%s.%s\n' "$SUBNET" "$((10 + ${1#h}))"; }
+address() {
+    case $1 in
+    registry) printf '%s.5\n' "$SUBNET" ;;
+    *) printf '%s.%s\n' "$SUBNET" "$((10 + ${1#h}))" ;;
+    esac
+}
 volume_path() { dk volume inspect -f '{{.Mountpoint}}' "$1"; }
 
 # host_names: the hosts that this lab has, in order.
 host_names() {
-    dk ps -a --filter "label=provision-lab=$LAB_NAME" --format '{{.Label "provision-lab-host"}}' | sort -V
+    dk ps -a --filter "label=provision-lab=$LAB_NAME" --filter label=provision-lab-host --format '{{.Label "provision-lab-host"}}' | sort -V
 }
 
 has_host() { dk container inspect "$(container "$1")" >/dev/null 2>&1; }
@@ -37,32 +42,43 @@ need_key() {
     chmod 600 "$KEY"
 }
 
-# swept_host: the part `host`, after what a killed build left was removed.
-swept_host() {
-    sweep
-    need_host
+# root_image REPOSITORY: the root in PART as an image of the engine; sets ROOT_IMAGE.
+root_image() {
+    ROOT_IMAGE=$1:${PART#*/}
+    if dk image inspect "$ROOT_IMAGE" >/dev/null 2>&1; then return; fi
+    say "loading the image of ${PART%/*}"
+    dk import -c 'CMD ["/usr/sbin/lab-init"]' "$PARTS/$PART/rootfs.tar" "$ROOT_IMAGE" >/dev/null
 }
 
-# need_host_image: the host's root as an image of the engine; sets HOST_IMAGE.
+# need_host_image: sets HOST_IMAGE.
 need_host_image() {
-    present need_host || with_lock build swept_host
-    HOST_IMAGE=$HOST_REPOSITORY:${PART#host/}
-    if dk image inspect "$HOST_IMAGE" >/dev/null 2>&1; then return; fi
-    say "loading the host image"
-    dk import -c 'CMD ["/usr/sbin/lab-init"]' "$PARTS/$PART/rootfs.tar" "$HOST_IMAGE" >/dev/null
+    present need_host || with_lock build swept need_host
+    root_image "$HOST_REPOSITORY"
+    HOST_IMAGE=$ROOT_IMAGE
+}
+
+# create_machine NAME ROUTE ARG...: a container that is a machine in the lab's network; ARGs end with the image.
+create_machine() {
+    local name=$1 route=$2
+    shift 2
+    dk create --name "$(container "$name")" --hostname "$name" --label "provision-lab=$LAB_NAME" \
+        --privileged --cgroupns=private --stop-signal SIGRTMIN+3 --stop-timeout 20 \
+        --network "$NETWORK" --ip "$(address "$name")" --add-host "$REGISTRY_NAME:$(address registry)" \
+        --tmpfs /run:mode=755 --tmpfs /run/lock:mode=1777 -e "LAB_ROUTE=$route" \
+        -e "LAB_IDENTITY=$(cat /proc/sys/kernel/random/uuid)" -e "LAB_DNS=$(nameservers)" -e "LAB_KEY=$(cat "$KEY.pub")" \
+        "$@" >/dev/null
 }
 
 # make_host NAME IMAGE: creates and starts a host, and waits for nothing.
 make_host() {
     local name=$1 image=$2 folder mounts=()
     for folder in $HOST_FOLDERS; do mounts+=(-v "$(volume "$name" "$folder"):/var/lib/$folder"); done
-    dk create --name "$(container "$name")" --hostname "$name" --label "provision-lab=$LAB_NAME" \
-        --label "provision-lab-host=$name" --privileged --cgroupns=private --stop-signal SIGRTMIN+3 --stop-timeout 20 \
-        --network "$NETWORK" --ip "$(address "$name")" --tmpfs /run:mode=755 --tmpfs /run/lock:mode=1777 \
-        -e "LAB_IDENTITY=$(cat /proc/sys/kernel/random/uuid)" -e "LAB_DNS=$(nameservers)" -e "LAB_KEY=$(cat "$KEY.pub")" \
-        "${mounts[@]}" "$image" >/dev/null
+    create_machine "$name" "${HOSTS_ROUTE:-open}" --label "provision-lab-host=$name" "${mounts[@]}" "$image"
     dk start "$(container "$name")" >/dev/null
 }
+
+# set_route NAME ROUTE: the host's way out of the lab: open, none or dead.
+set_route() { dk exec "$(container "$1")" lab-route "$2"; }
 
 # fresh_host NAME SNAPSHOT: makes the host new, from the snapshot if one is named.
 fresh_host() {
@@ -92,9 +108,10 @@ on_host() {
         -o StrictHostKeyChecking=yes "root@$(address "$name")" "$@"
 }
 
-# await_host NAME: until it takes our key.
+# await_host NAME: until it takes our key, or is the registry and answers.
 await_host() {
     local end=$((SECONDS + 60))
+    if [ "$1" = registry ]; then await_registry; return; fi
     until on_host "$1" true </dev/null 2>/dev/null; do
         if [ "$SECONDS" -ge "$end" ]; then die "host $1 took no SSH login within 60 s: $(dk logs --tail 5 "$(container "$1")" 2>&1)"; fi
         sleep 0.1
@@ -148,7 +165,10 @@ make_hosts() {
         fi
     done
     write_known_hosts "${names[@]}"
-    for name in "${names[@]}"; do await_host "$name"; done
+    for name in "${names[@]}"; do
+        await_host "$name"
+        if [ -n "$HOSTS_ROUTE" ]; then set_route "$name" "$HOSTS_ROUTE"; fi
+    done
     if [ -n "$snapshot" ]; then for name in "${names[@]}"; do renew_record "$name"; done; fi
 }
 
@@ -206,7 +226,7 @@ take_snapshot() {
         mkdir "$new/$folder"
         copy_disk "$(volume_path "$(volume "$name" "$folder")")" "$new/$folder" "$folder" "$busy"
     done
-    present need_host || with_lock build swept_host
+    present need_host || with_lock build swept need_host
     echo "$PART" >"$new/host"
     mv -T "$new" "$SNAPSHOTS/$tag"
     dk start "$(container "$name")" >/dev/null

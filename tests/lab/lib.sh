@@ -131,6 +131,12 @@ sweep() {
     find "$CACHE/tmp" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} +
 }
 
+# swept NEED ARG...: makes a part, after what a killed build left was removed.
+swept() {
+    sweep
+    "$@"
+}
+
 LOCK_FDS=()
 
 # with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the

@@ -60,9 +60,9 @@ build_debian() {
 build_host() {
     local folder=$1 debian=$2 shim=$3 top=$1/top
     install -D -m 755 "$PARTS/$shim/bin/shim" "$top/usr/sbin/runc"
-    install -D -m 755 "$LAB_HOME/host/lab-init" "$top/usr/sbin/lab-init"
+    install -m 755 "$LAB_HOME"/host/* "$top/usr/sbin/"
     cp "$PARTS/$debian/rootfs.tar" "$folder/rootfs.tar"
-    tar -C "$top" --owner=0 --group=0 -rf "$folder/rootfs.tar" ./usr/sbin/runc ./usr/sbin/lab-init
+    (cd "$top" && tar --owner=0 --group=0 -rf "$folder/rootfs.tar" ./usr/sbin/*)
     rm -rf "$top"
 }
 

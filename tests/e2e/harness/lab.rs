@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use super::tool::Tool;
-use super::{Ran, SECOND, prepared, run, run_with_input, until};
+use super::{Ran, Registry, SECOND, prepared, run, run_with_input, until};
 
 /// A lab of its own beside the one that people use. Only one exists at a time, on the whole machine.
 pub struct Lab {
@@ -56,6 +56,17 @@ impl Lab {
         Self { name, subnet: setting("E2E_LAB_SUBNET", "31"), version: version.into(), _turn: turn }
     }
 
+    /// The lab's registry and file server with everything of the hosts' version, started if need be.
+    pub fn registry(&self) -> Registry<'_> {
+        Registry::start_with(self, &[&self.version])
+    }
+
+    /// Opens or closes a host's way out of the lab, for its reboots to come as well: `open`, `none` is no default
+    /// route, `dead` one that leads nowhere. Hosts reach each other and the registry in any case.
+    pub fn route(&self, host: &str, route: &str) {
+        self.command(&["route", host, route]).succeeded();
+    }
+
     /// The lab's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -84,9 +95,10 @@ impl Lab {
 
     /// Whether the engine has a container for this host.
     pub fn has_host(&self, host: &str) -> bool {
-        let socket = "unix:///run/provision-lab/docker.sock";
+        let run_folder = std::env::var("PROVISION_LAB_RUN").unwrap_or_else(|_| "/run/provision-lab".into());
+        let socket = format!("unix://{run_folder}/docker.sock");
         let name = format!("{}-{host}", self.name);
-        run(Command::new("docker").args(["-H", socket, "container", "inspect", "-f", "{{.Name}}", &name])).code
+        run(Command::new("docker").args(["-H", &socket, "container", "inspect", "-f", "{{.Name}}", &name])).code
             == Some(0)
     }
 
@@ -125,8 +137,11 @@ impl Lab {
         fs::write(self.config(), text.replace(from, to)).expect("cluster.yml");
     }
 
-    /// A host's address.
+    /// A host's address, or the registry's.
     pub fn address(&self, host: &str) -> String {
+        if host == "registry" {
+            return format!("172.30.{}.5", self.subnet);
+        }
         let number: u8 = host.trim_start_matches('h').parse().expect("a host is named h1, h2, ...");
         format!("172.30.{}.{}", self.subnet, 10 + number)
     }

@@ -5,6 +5,7 @@ mod lab;
 mod picture;
 pub mod prepared;
 mod ran;
+mod registry;
 pub mod tool;
 mod wait;
 
@@ -12,6 +13,7 @@ pub use kubectl::Kubectl;
 pub use lab::Lab;
 pub use picture::Picture;
 pub use ran::{Ran, run, run_with_input};
+pub use registry::{Port, Registry, Site};
 pub use wait::{SECOND, until};
 
 /// The newest Kubernetes that the lab builds.

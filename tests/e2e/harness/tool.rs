@@ -13,12 +13,25 @@ use super::{Ran, run};
 pub struct Tool {
     config: PathBuf,
     bundles: Vec<PathBuf>,
+    variables: Vec<(String, String)>,
 }
 
 impl Tool {
     /// With the lab's catalog and one bundle.
     pub fn new(config: &Path, bundle: &Path) -> Self {
-        Self { config: config.into(), bundles: vec![bundle.into()] }
+        Self { config: config.into(), bundles: vec![bundle.into()], variables: Vec::new() }
+    }
+
+    /// Without any bundle: everything comes from registries and sites.
+    pub fn without_bundle(mut self) -> Self {
+        self.bundles.clear();
+        self
+    }
+
+    /// With a variable in its environment.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
     }
 
     /// One more bundle.
@@ -40,13 +53,14 @@ impl Tool {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(Self::program());
         command.args(arguments).arg("--config").arg(&self.config).arg("--catalog").arg(Self::catalog());
-        if arguments.first() != Some(&"validate") {
+        if !matches!(arguments.first(), Some(&("validate" | "images" | "bundle"))) {
             for bundle in &self.bundles {
                 command.arg("--bundle").arg(bundle);
             }
         }
         // Keys come from cluster.yml alone.
         command.env_remove("SSH_AUTH_SOCK");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

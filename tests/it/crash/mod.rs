@@ -102,8 +102,15 @@ fn up(
     let mut folder = StateFolder::open(Arc::new(shared), Path::new("/crash.state"), Holder::this_process(run.clone()))?;
     let state = folder.state().clone();
     let reach = FakeReach { world: world.clone(), process: process.clone() };
-    let survey =
-        SurveyInput { loaded, state: &state, bundles: &desk.bundles, reach: &reach, now: NOW, events: &Silent };
+    let survey = SurveyInput {
+        loaded,
+        state: &state,
+        bundles: &desk.bundles,
+        suppliers: None,
+        reach: &reach,
+        now: NOW,
+        events: &Silent,
+    };
     let input = UpInput { survey, run, consent, cancellation: &Cancellation::default() };
     runtime.block_on(ops::up(&mut folder, &input))
 }
