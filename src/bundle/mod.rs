@@ -12,6 +12,8 @@ mod item;
 #[cfg(test)]
 mod tests;
 mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 pub use archive::UnpackedFile;
 pub use bundles::Bundles;

@@ -88,7 +88,9 @@ impl Client {
     pub async fn open(&self, question: &Question<'_>) -> Result<Response, Failure> {
         let known = self.known_authorization(question);
         let response = self.send(question, known.as_ref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        // Whoever the registry sends to must not be told who asks, so that he cannot ask for it either.
+        let is_own = response.url().origin() == self.address(question)?.origin();
+        if response.status() != StatusCode::UNAUTHORIZED || !is_own {
             return self.judge(question, response).await;
         }
         // The same password again would only count as one more attack.

@@ -10,10 +10,10 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{RegistryError, RegistrySettings};
 
-/// The authorities that the system trusts. Those that cannot be understood are left out, as every program does: a registry
-/// that needs one of them is then refused by name.
+/// Mozilla's list, which comes with the program, and the authorities that this machine's owner installed. Those that cannot
+/// be understood are left out, as every program does: a registry that needs one of them is then refused by name.
 pub(super) fn system_authorities() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots
 }

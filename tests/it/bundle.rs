@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,30 +11,25 @@ use provision::bundle::Bundles;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-const ALONE: &str = "PROVISION_TEST_ALONE";
+use crate::alone::{self, Peak};
+
 const PROGRAM_BYTES: usize = 64 << 20;
 /// Buffers, gzip's window, and what the allocator keeps.
 const MOST_BYTES: u64 = 8 << 20;
 
-/// The peak belongs to a whole process, so the test runs itself in one of its own.
+/// The peak belongs to a whole process.
 #[test]
 fn unpacking_takes_little_memory_however_large_the_programs_are() {
-    if std::env::var_os(ALONE).is_none() {
-        let mut alone = Command::new(std::env::current_exe().unwrap());
-        let test = "bundle::unpacking_takes_little_memory_however_large_the_programs_are";
-        let output = alone.args(["--exact", test]).env(ALONE, "1").output().unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && told.contains("1 passed"), "{told}");
-        return;
+    if !alone::is_alone() {
+        return alone::run("bundle::unpacking_takes_little_memory_however_large_the_programs_are");
     }
     let folder = tempfile::TempDir::new().unwrap();
     write_bundle(folder.path());
-    let before = peak_bytes();
+    let peak = Peak::begin();
     let bundles = Bundles::open(&[folder.path().to_owned()]).unwrap();
     let programs = bundles.cni_plugins("v1").unwrap();
-    let taken = peak_bytes() - before;
     assert_eq!(programs[0].size, PROGRAM_BYTES as u64);
-    assert!(taken < MOST_BYTES, "{} MiB", taken >> 20);
+    assert!(peak.bytes() < MOST_BYTES, "{} MiB", peak.bytes() >> 20);
 }
 
 /// A bundle whose archive is as large as what is in it.
@@ -60,11 +54,4 @@ fn write_bundle(folder: &Path) {
     });
     let index = json!({ "format": 1, "architecture": "amd64", "items": [item] });
     fs::write(folder.join("index.json"), index.to_string()).unwrap();
-}
-
-/// The most memory that this process has had at any time.
-fn peak_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }

@@ -1,5 +1,6 @@
 //! What needs two modules or more, without a real host.
 
+mod alone;
 mod bundle;
 mod config_cases;
 mod config_fuzz;

@@ -98,7 +98,8 @@ async fn a_password_goes_to_its_registry_only() {
 #[tokio::test]
 async fn another_host_that_a_registry_sends_to_gets_no_password() {
     let (content, image) = two_architectures();
-    let store = Behaviour::new(content.clone()).start().await;
+    // It asks for a user, and says where passwords shall be sent.
+    let store = Behaviour::new(content.clone()).users(Users::ByToken).start().await;
     let elsewhere = store.host.clone();
     let behaviour = Behaviour::new(content).users(Users::ByToken).faults(move |asked, _| {
         let known = asked.authorization == Some(format!("Bearer {TOKEN}"));
@@ -108,8 +109,7 @@ async fn another_host_that_a_registry_sends_to_gets_no_password() {
     });
     let server = behaviour.start().await;
     let refused = refusal(&settings(with_password(open(&server), PASSWORD)), &reference(&server, NAME)).await;
-    // The store does not know the address with the signature; what counts is what it was told.
-    assert!(matches!(refused, RegistryError::Missing { .. }), "{refused}");
+    assert!(matches!(refused, RegistryError::PasswordRefused { .. }), "{refused}");
     let asked = store.asked();
     assert_eq!(asked.len(), 1);
     assert!(asked[0].path.contains(image.config_digest().as_str()));

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::image::{MANIFEST, NAME, REPOSITORY, TestImage, TestLayer, two_architectures};
 use super::server::{Behaviour, Content, Fault, Server};
 use super::{check_text, open, reference, settings};
+use crate::alone::{self, Peak};
 
 const NAMES: [&str; 2] = ["registry.k8s.io/pause:3.10", "registry.lab:5000/k8s/pause:3.10"];
 
@@ -219,4 +220,55 @@ async fn what_a_killed_process_left_is_no_hindrance() {
     fs::write(folder.path().join("pause.tar.partial"), "half").unwrap();
     save(&server, folder.path()).await.unwrap();
     assert!(!folder.path().join("pause.tar.partial").exists());
+}
+
+/// An image that is as large as its layer of zeros.
+fn large(bytes: usize) -> Behaviour {
+    let image = TestImage::new("amd64", vec![TestLayer::plain(&"0".repeat(bytes))]);
+    let mut content = Content::default();
+    image.put(&mut content);
+    content.manifest(REPOSITORY, "3.10", MANIFEST, &image.manifest);
+    Behaviour::new(content)
+}
+
+async fn fails_on_a_full_disk() {
+    let server = large(2 << 20).start().await;
+    let folder = alone::small_disk();
+    let error = save(&server, &folder).await.unwrap_err();
+    check_text(&error, &reference(&server, NAME));
+    let RegistryError::DiskFull { path, wanted, .. } = &error else { panic!("{error}") };
+    assert!(path.starts_with(&folder) && *wanted > 4 << 20, "{error}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "{error}");
+}
+
+#[tokio::test]
+async fn a_disk_without_room_for_the_layers_is_full() {
+    match alone::is_alone() {
+        true => fails_on_a_full_disk().await,
+        false => alone::run_with_small_disk("registry::saving::a_disk_without_room_for_the_layers_is_full", 1 << 10),
+    }
+}
+
+#[tokio::test]
+async fn a_disk_with_room_for_the_layers_but_not_for_the_archive_is_full() {
+    let test = "registry::saving::a_disk_with_room_for_the_layers_but_not_for_the_archive_is_full";
+    match alone::is_alone() {
+        true => fails_on_a_full_disk().await,
+        false => alone::run_with_small_disk(test, 3 << 10),
+    }
+}
+
+#[tokio::test]
+async fn saving_takes_little_memory_however_large_the_image_is() {
+    if !alone::is_alone() {
+        return alone::run("registry::saving::saving_takes_little_memory_however_large_the_image_is");
+    }
+    let server = large(64 << 20).start().await;
+    let registries = Registries::new(&settings(open(&server))).unwrap();
+    let resolved = registries.resolve(&reference(&server, NAME), "amd64").await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let peak = Peak::begin();
+    let saved = registries.save(&resolved, &[], &folder.path().join("large.tar"), &|_| {}).await.unwrap();
+    assert!(saved.size > 64 << 20);
+    assert!(peak.bytes() < 8 << 20, "{} MiB", peak.bytes() >> 20);
 }

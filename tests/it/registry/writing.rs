@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::image::{NAME, two_architectures};
 use super::server::{Behaviour, Server};
 use super::{open, reference, settings};
+use crate::alone;
 
 /// What `bundle create` does for each image.
 async fn add_image(writer: &mut BundleWriter, server: &Server) -> ImageReference {
@@ -104,4 +105,25 @@ async fn an_item_that_lost_bytes_or_has_another_meaning_by_now_is_fetched_again(
     let mut writer = BundleWriter::create(folder.path(), "amd64").unwrap();
     assert!(!writer.keep_image(&image, &Digest::of("the tag was moved")).unwrap());
     assert!(!writer.keep_file("kubelet", "v1.34.1", &Digest::of("program")).unwrap());
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_keeps_what_is_whole() {
+    if !alone::is_alone() {
+        let test = "registry::writing::a_disk_that_is_full_is_told_and_keeps_what_is_whole";
+        return alone::run_with_small_disk(test, 300);
+    }
+    let (folder, cache) = (alone::small_disk(), TempDir::new().unwrap());
+    let mut writer = BundleWriter::create(&folder, "amd64").unwrap();
+    add_kubelet(&mut writer, cache.path());
+    let (source, bytes) = (cache.path().join("large"), vec![0; 400_000]);
+    fs::write(&source, &bytes).unwrap();
+    let error = writer.add_file("kubectl", "v1.34.1", &source, &Digest::of(&bytes)).unwrap_err();
+    assert!(matches!(error, BundleError::DiskFull { .. }), "{error}");
+    let names: Vec<_> = fs::read_dir(folder.join("files")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["kubelet-v1.34.1"]);
+    drop(writer);
+    let mut writer = BundleWriter::create(&folder, "amd64").unwrap();
+    assert!(writer.keep_file("kubelet", "v1.34.1", &Digest::of("program")).unwrap());
+    writer.finish().unwrap();
 }
