@@ -77,6 +77,17 @@ fn three_empty_hosts_come_up_from_a_registry_and_a_file_server() {
     Picture::of_hosts(&lab, &["h1", "h2", "h3"]).is_as(&before);
     assert_eq!(registry.log().len(), asked, "a run with nothing to pull asks no registry");
     nobody_else_reads_the_password(&lab, &registry, &up);
+    a_tag_that_has_moved_is_refused(&lab, &registry, &desk);
+}
+
+/// A host that lost an image gets no other one in its place.
+fn a_tag_that_has_moved_is_refused(lab: &Lab, registry: &Registry<'_>, desk: &Desk<'_>) {
+    let name = format!("{}/kube-proxy:v1.34.1", registry.site().registry);
+    lab.script("h2", &format!("docker image rm -f {name}"));
+    registry.move_tag("kube-proxy:v1.34.1", "kube-scheduler:v1.34.1");
+    let plan = desk.tool().plan();
+    assert_eq!(plan.code, Some(4), "{plan}");
+    assert!(plan.stderr.contains(&format!("image {name}: the tag has moved")), "{plan}");
 }
 
 /// The password is in `cluster.yml`, its copies in the state folder, and kubelet's own file; in nothing that is printed, and
@@ -182,4 +193,28 @@ fn what_registries_and_sites_do_wrong_is_refused_by_name_before_any_host_is_chan
     registry.remove_file("/kubernetes/v1.34.1/bin/linux/amd64/kubelet");
     refused("a missing file", &Supply::of(&registry), &["kubelet v1.34.1", "404"]);
     assert_eq!(lab.script("h1", "find /etc /opt /var/lib -xdev -newer /etc/hostname -type f | sort"), before);
+}
+
+/// The disk of a host is full: what was begun is gone, and the next `up` completes it.
+#[test]
+fn a_full_disk_on_a_host_leaves_nothing_half_loaded() {
+    const PLACES: [(&str, &str); 2] = [
+        ("/opt/provision", "kubelet"),
+        ("/var/lib/containerd/io.containerd.content.v1.content/ingest", "into containerd"),
+    ];
+    let lab = Lab::prepared("1", V1_34);
+    let (registry, desk) = (lab.registry(), Desk::new(&lab));
+    desk.write(&Supply::of(&registry));
+    for (place, what) in PLACES {
+        let clean =
+            "ctr -n k8s.io images ls -q | xargs -r ctr -n k8s.io images rm --sync >/dev/null; rm -rf /opt/provision/*";
+        lab.script("h1", &format!("{clean}; mkdir -p {place}; mount -t tmpfs -o size=4m tmpfs {place}"));
+        let up = desk.tool().up();
+        assert_eq!(up.code, Some(1), "{place}: {up}");
+        assert!(up.stderr.contains(what) && up.stderr.contains("o space left on device"), "{place}: {up}");
+        let left = lab.script("h1", &format!("find {place} -type f -size +1k; umount {place}"));
+        assert_eq!(left, "", "{place}: something is left");
+    }
+    desk.tool().up().succeeded();
+    Kubectl::operator(&lab).await_nodes(&["h1"]);
 }
