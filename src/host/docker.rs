@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
@@ -74,13 +74,43 @@ pub(super) struct Docker {
     channels: Semaphore,
     idle: Mutex<Vec<Channel>>,
     version: AtomicUsize,
+    heard: Heard,
+}
+
+/// When something came last of any work that is followed.
+struct Heard(Mutex<Instant>);
+
+impl Heard {
+    fn touch(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Waits as long as something has come of anybody's work within `patience`; nothing if it has not.
+    async fn within<T>(&self, patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match tokio::time::timeout_at((last + patience).into(), &mut work).await {
+                Ok(result) => return Some(result),
+                Err(_) if *self.0.lock().unwrap_or_else(PoisonError::into_inner) > last => {}
+                Err(_) => return None,
+            }
+        }
+    }
 }
 
 impl Docker {
     /// Prepares; nothing is opened before it is used. With `sudo` the engine is reached through a command.
     pub fn new(node: NodeName, sudo: bool) -> Self {
         let channels = Semaphore::new(if sudo { MOST_SESSIONS } else { MOST_CHANNELS });
-        Self { node, sudo, channels, idle: Mutex::default(), version: AtomicUsize::new(0) }
+        Self {
+            node,
+            sudo,
+            channels,
+            idle: Mutex::default(),
+            version: AtomicUsize::new(0),
+            heard: Heard(Mutex::new(Instant::now())),
+        }
     }
 
     /// Asks for something because of answers up to a place in the chain.
@@ -136,8 +166,9 @@ impl Docker {
         self.exchange(connection, request, AFTER_LOGIN, limit).await
     }
 
-    /// Asks for work whose messages come while it is done, and gives them on; each must come within `patience`. Gives the
-    /// answer's status, and its body where it is a refusal.
+    /// Asks for work whose messages come while it is done, and gives them on. The engine does a few such works at a time and
+    /// lets the others wait without a word, so it counts as silent when nothing came of any of them for `patience`. Gives
+    /// the answer's status, and its body where it is a refusal.
     pub async fn follow(
         &self,
         connection: &Connection,
@@ -152,13 +183,15 @@ impl Docker {
             request.headers_mut().insert("x-registry-auth", login.clone());
         }
         let operation = format!("Docker: POST {}", path.split('?').next().unwrap_or(path));
-        let silent = |_| self.broken(&operation, &format!("the engine was silent for {} s", patience.as_secs()));
+        let silent = || self.broken(&operation, &format!("the engine was silent for {} s", patience.as_secs()));
         let mut channel = self.channel(connection, &operation).await?;
-        let response = tokio::time::timeout(patience, channel.sender.send_request(request)).await.map_err(silent)?;
+        self.heard.touch();
+        let response = self.heard.within(patience, channel.sender.send_request(request)).await.ok_or_else(silent)?;
         let response = response.map_err(|error| self.failure(&operation, &error))?;
         let status = response.status();
         let (mut body, mut kept) = (response.into_body(), BytesMut::new());
-        while let Some(frame) = tokio::time::timeout(patience, body.frame()).await.map_err(silent)? {
+        while let Some(frame) = self.heard.within(patience, body.frame()).await.ok_or_else(silent)? {
+            self.heard.touch();
             let frame = frame.map_err(|error| self.failure(&operation, &error))?;
             kept.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
             while let (true, Some(end)) = (status == StatusCode::OK, kept.iter().position(|byte| *byte == b'\n')) {
@@ -265,5 +298,31 @@ impl Docker {
             deepest = cause;
         }
         self.broken(operation, &deepest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_silent_only_when_nothing_comes_of_any_work() {
+        let heard = Heard(Mutex::new(Instant::now()));
+        let (patience, tick) = (Duration::from_millis(600), Duration::from_millis(100));
+        let other_work = async {
+            for _ in 0..12 {
+                tokio::time::sleep(tick).await;
+                heard.touch();
+            }
+        };
+        let waiting = async {
+            tokio::time::sleep(tick * 10).await;
+            7
+        };
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let (seen, ()) = futures::future::join(heard.within(patience, waiting), other_work).await;
+            assert_eq!(seen, Some(7));
+            assert_eq!(heard.within(patience, std::future::pending::<()>()).await, None);
+        });
     }
 }
