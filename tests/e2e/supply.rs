@@ -105,17 +105,23 @@ fn nobody_else_reads_the_password(lab: &Lab, registry: &Registry<'_>, up: &Ran) 
 }
 
 #[test]
-fn names_of_single_images_are_used_as_they_are_written() {
+fn names_of_single_images_are_used_as_they_are_written_and_proxies_are_gone_through() {
     let lab = Lab::empty("1", V1_34);
     let (registry, desk) = (lab.registry(), Desk::new(&lab));
     let mut supply = Supply::of(&registry);
     let name = registry.site().registry;
     supply.more = format!(
         "system_images:\n  kube_scheduler: {name}/kube-scheduler:v1.34.1\n  coredns: {name}/coredns/coredns:v1.12.1\n\
-         \n  pod_infra_container: {name}/pause:3.10.1\n"
+         \n  pod_infra_container: {name}/pause:3.10.1\n\
+         engine_proxy:\n  https_proxy: {}\n",
+        registry.proxy()
     );
     desk.write(&supply);
-    desk.tool().up().succeeded();
+    desk.tool().with_variable("HTTPS_PROXY", registry.proxy()).up().succeeded();
+    let proxied = registry.proxy_log();
+    let files = registry.site().cni.replace("https://", "").replace("/cni", "");
+    assert!(proxied.contains(&files), "this machine did not go through its proxy:\n{proxied}");
+    assert!(proxied.contains(&lab.address("h1")), "the host's engines did not go through theirs:\n{proxied}");
     Kubectl::operator(&lab).await_nodes(&["h1"]);
     let coredns = Kubectl::operator(&lab).json(&["-n", "kube-system", "get", "deployment", "coredns"]);
     let image = coredns.pointer("/spec/template/spec/containers/0/image").and_then(|image| image.as_str());
