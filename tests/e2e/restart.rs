@@ -41,8 +41,24 @@ fn killing_any_one_of_three_nodes_leaves_the_api_answering_through_every_living_
         until(&format!("an empty plan after {dead} came back"), 150 * SECOND, || nothing_planned(&lab));
         until(&format!("health after {dead} came back"), 60 * SECOND, || lab.tool().run(&["status"]).result());
         Kubectl::operator(&lab).await_nodes(&hosts);
+        until(&format!("flannel's pod of {dead} runs anew"), 120 * SECOND, || runs_anew(&lab, dead));
     }
+    // What the API says of a host's pods is old until its kubelet has told of them anew.
+    until("an empty plan at the end", 120 * SECOND, || nothing_planned(&lab));
     lab.tool().finds_nothing_to_do();
+}
+
+/// Whether the pod that carries a host's traffic was started since the host was, and is ready.
+fn runs_anew(lab: &Lab, host: &str) -> Result<(), String> {
+    let started = "echo $(($(date +%s) - $(cut -d. -f1 /proc/uptime) + $(cut -d' ' -f22 /proc/1/stat) / 100))";
+    let booted: i64 = lab.try_script(host, started).result()?.text().parse().map_err(|error| format!("{error}"))?;
+    let pods = Kubectl::operator(lab).json(&["-n", "kube-system", "get", "pods", "-l", "k8s-app=flannel"]);
+    let pods = pods["items"].as_array().cloned().unwrap_or_default();
+    let pod = pods.iter().find(|pod| pod["spec"]["nodeName"] == host).ok_or("it has none")?;
+    let status = &pod["status"]["containerStatuses"][0];
+    let time = status["state"]["running"]["startedAt"].as_str().ok_or("it does not run")?;
+    let time: jiff::Timestamp = time.parse().map_err(|error| format!("{time}: {error}"))?;
+    if time.as_second() >= booted && status["ready"] == true { Ok(()) } else { Err(status.to_string()) }
 }
 
 /// Whether nothing is to be changed and nothing to be waited for.
