@@ -67,7 +67,8 @@ fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
         let log = started.first().map(|_| LogSource::Container("etcd".into()));
         plan.steps.push(Step { after: started, log, ..step });
     }
-    let reached = matches!(input.observed.api, ObservedApi::Reached { .. });
+    // An apiserver that a first run had just started answers before it has made the system namespaces.
+    let reached = matches!(input.observed.api, ObservedApi::Reached { .. }) && input.history.is_living();
     for node in input.cluster.control_planes() {
         let container = host_id(&node.name, "container/kube-apiserver");
         if reached && !plan.has(&container) {
