@@ -10,7 +10,7 @@ use super::item::{Item, ItemKind};
 use crate::state::ImageReference;
 
 /// The name of the archive with the CNI plugins.
-const CNI_PLUGINS: &str = "cni-plugins";
+pub const CNI_PLUGINS: &str = "cni-plugins";
 
 type Key = (ItemKind, String, String);
 

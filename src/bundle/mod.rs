@@ -16,7 +16,7 @@ mod writer;
 mod writer_tests;
 
 pub use archive::UnpackedFile;
-pub use bundles::Bundles;
+pub use bundles::{Bundles, CNI_PLUGINS};
 pub use error::BundleError;
 pub use item::{Item, ItemKind, ItemSource};
 pub use writer::BundleWriter;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::BundleError;
 use super::index::{INDEX, IndexFile, IndexItem, bundle_name, problem_of_name};
 use super::item::ItemKind;
+use super::{BundleError, CNI_PLUGINS};
 use crate::base::Digest;
 use crate::state::ImageReference;
 
@@ -217,7 +217,7 @@ impl BundleWriter {
     /// As upstream calls them.
     fn file_name(&self, name: &str, version: &str) -> String {
         match name {
-            "cni-plugins" => format!("cni-plugins-linux-{}-{version}.tgz", self.architecture),
+            CNI_PLUGINS => format!("cni-plugins-linux-{}-{version}.tgz", self.architecture),
             _ => format!("{name}-{version}"),
         }
     }

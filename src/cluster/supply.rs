@@ -47,7 +47,7 @@ pub struct PrivateRegistry {
 }
 
 /// `downloads`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Downloads {
     /// Site of Kubernetes' programs; none for the official one.
     pub kubernetes: Option<String>,
@@ -55,14 +55,13 @@ pub struct Downloads {
     pub cni: Option<String>,
     /// File with the authorities of the sites or of a proxy.
     pub ca_file: Option<PathBuf>,
-    /// Seconds of silence after which a site or a registry is given up; 0 means the default of 30.
-    timeout_seconds: u64,
+    /// Seconds of silence after which a site or a registry is given up, from 1 to 3600.
+    pub timeout_seconds: u64,
 }
 
-impl Downloads {
-    /// Seconds of silence after which a site or a registry is given up.
-    pub fn timeout_seconds(&self) -> u64 {
-        if self.timeout_seconds == 0 { TIMEOUT_SECONDS } else { self.timeout_seconds }
+impl Default for Downloads {
+    fn default() -> Self {
+        Self { kubernetes: None, cni: None, ca_file: None, timeout_seconds: TIMEOUT_SECONDS }
     }
 }
 
@@ -250,10 +249,9 @@ fn check_registries(entries: &[RegistryEntry], checks: &mut Checks) {
 
 fn images(config: &Config, checks: &mut Checks) -> Vec<(String, ImageReference)> {
     let written = config.system_images.value().map(Vec::as_slice).unwrap_or_default();
-    let honoured: Vec<&str> = Images::KEYS.to_vec();
     let mut images = Vec::new();
     for (key, name) in
-        written.iter().filter(|(key, name)| honoured.contains(&key.value.as_str()) && !name.value.is_empty())
+        written.iter().filter(|(key, name)| Images::KEYS.contains(&key.value.as_str()) && !name.value.is_empty())
     {
         match grammar::image(&name.value) {
             Ok(()) => images.push((key.value.clone(), ImageReference::full(&name.value))),
@@ -275,7 +273,7 @@ fn downloads(config: &Config, context: &Context, checks: &mut Checks) -> Downloa
         kubernetes: site(&downloads.kubernetes, checks),
         cni: site(&downloads.cni, checks),
         ca_file: path_of(&downloads.ca_file, context, checks),
-        timeout_seconds: seconds.unwrap_or(0),
+        timeout_seconds: seconds.unwrap_or(TIMEOUT_SECONDS),
     }
 }
 

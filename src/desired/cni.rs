@@ -12,6 +12,11 @@ pub(super) const CONFIGURATION: &str = "/etc/cni/net.d";
 /// The name below which pins have plugins.
 const PREFIX: &str = "cni/";
 
+/// Where a plugin of this name lies on a host.
+pub fn cni_program_path(plugin: &str) -> String {
+    format!("{PROGRAMS}/{plugin}")
+}
+
 pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
     let mut part = Part::new(Component::Cni);
     for path in ["/opt/cni", PROGRAMS, "/etc/cni", CONFIGURATION] {
@@ -20,7 +25,7 @@ pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
     for (name, pin) in &site.pins.files {
         let Some(plugin) = name.strip_prefix(PREFIX) else { continue };
         let content = Content::Payload { digest: pin.digest.clone(), size: pin.size };
-        part.file(format!("{PROGRAMS}/{plugin}"), Owner::ROOT, 0o755, content);
+        part.file(cni_program_path(plugin), Owner::ROOT, 0o755, content);
     }
     Ok(part)
 }

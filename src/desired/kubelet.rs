@@ -10,6 +10,7 @@ use super::overlay::overlay;
 use super::part::{CIPHER_SUITES, PROXY_URL, Part, ROOT, certificate, pair, yaml};
 use super::runtime::predicted_cgroup_driver;
 use super::template::Template;
+use crate::base::KubernetesVersion;
 use crate::cluster::{Roles, Taint};
 use crate::state::{Component, Content, Owner};
 
@@ -55,13 +56,18 @@ fn service_route(site: &Site<'_>, folder: &str) -> String {
     format!("{folder}/service-route.sh {} {}", site.cluster.network.service_cidr, site.node.internal_address)
 }
 
+/// Where kubelet's program of a version lies on a host.
+pub fn kubelet_path(version: &KubernetesVersion) -> String {
+    format!("{PROGRAMS}/{version}/kubelet")
+}
+
 fn program(site: &Site<'_>, part: &mut Part) -> Result<(), DesiredError> {
     let version = site.release.version.to_string();
     let pin = site.pins.file("kubelet")?;
     part.directory(PROGRAMS, Owner::ROOT, 0o755);
-    let folder = part.directory(format!("{PROGRAMS}/{version}"), Owner::ROOT, 0o755);
+    part.directory(format!("{PROGRAMS}/{version}"), Owner::ROOT, 0o755);
     let content = Content::Payload { digest: pin.digest.clone(), size: pin.size };
-    part.file(format!("{folder}/kubelet"), Owner::ROOT, 0o755, content);
+    part.file(kubelet_path(&site.release.version), Owner::ROOT, 0o755, content);
     part.link(format!("{PROGRAMS}/current"), version);
     Ok(())
 }

@@ -27,10 +27,12 @@ mod render;
 mod runtime;
 mod template;
 
+pub use cni::cni_program_path;
 pub use error::DesiredError;
 pub use host::{Desired, DesiredHost, DesiredImage, MergeFormat, MergedFile, NodeMetadata, UnitSpec, UserSpec};
 pub use images::{images, images_of};
 pub use input::{Input, PayloadPin, Pins};
+pub use kubelet::kubelet_path;
 pub use look::look_request;
 pub use merge::{MergeError, merge};
 pub use objects::{object_keys, objects};

@@ -90,9 +90,9 @@ pub struct Pull {
     pub reference: ImageReference,
     /// Id that the store must report.
     pub id: Digest,
-    /// Digest of what the registry has under the tag, where it is known: Docker pulls by it, so that a tag that moves in the
-    /// meantime makes no difference.
-    pub manifest: Option<Digest>,
+    /// Digest of what the registry has under the tag: Docker pulls by it, so that a tag that moves in the meantime makes no
+    /// difference.
+    pub manifest: Digest,
     /// Bytes that are pulled at most.
     pub size: u64,
     /// As whom.

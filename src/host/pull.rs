@@ -43,12 +43,9 @@ impl Puller<'_> {
         }
         let plain = self.door.plain(&name.0, &self.operation)?;
         let (repository, tag) = plain.rsplit_once(':').unwrap_or((plain, "latest"));
-        let wanted = self.pull.manifest.as_ref().map_or(tag.to_owned(), Digest::to_string);
-        let path = format!("/images/create?fromImage={repository}&tag={wanted}");
-        self.follow(&path, progress).await?;
-        if let Some(manifest) = &self.pull.manifest {
-            self.name(&format!("{repository}@{manifest}"), repository, tag).await?;
-        }
+        let manifest = &self.pull.manifest;
+        self.follow(&format!("/images/create?fromImage={repository}&tag={manifest}"), progress).await?;
+        self.name(&format!("{repository}@{manifest}"), repository, tag).await?;
         self.check(self.door.image_id(name, &self.operation).await?)
     }
 

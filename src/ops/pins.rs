@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::Digest;
-use crate::bundle::{Bundles, Item, ItemSource, UnpackedFile};
+use crate::bundle::{Bundles, CNI_PLUGINS, Item, ItemSource, UnpackedFile};
 use crate::cluster::Supply;
-use crate::desired::{PayloadPin, Pins};
+use crate::desired::{PayloadPin, Pins, cni_program_path};
 use crate::host::{Payload, Pull, RegistryLogin, Transfer};
 use crate::journal::{self, Origin, PinnedFile, PinnedImage};
 use crate::plan::Sources;
@@ -18,8 +18,6 @@ use super::supply::{Offered, offered_id};
 
 /// The name below which the catalog and the generation keep CNI programs.
 pub(super) const CNI: &str = "cni/";
-/// The archive that they come in.
-pub(super) const CNI_ARCHIVE: &str = "cni-plugins";
 
 /// Pins with their origins, and where the bytes are that hosts may lack.
 #[derive(Debug, Default)]
@@ -80,10 +78,10 @@ fn pull(supply: &Supply, pin: &PinnedImage, offered: &OfferedImage) -> Pull {
         store: pin.store,
         reference: pin.reference.clone(),
         id: pin.id.clone(),
-        manifest: Some(offered.manifest.clone()),
+        manifest: offered.manifest.clone(),
         size: offered.size,
         login: login.map(|(user, password)| RegistryLogin { user: user.clone(), password: password.clone() }),
-        timeout_seconds: supply.downloads.timeout_seconds(),
+        timeout_seconds: supply.downloads.timeout_seconds,
     }
 }
 
@@ -150,7 +148,7 @@ fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationErr
     let version = &input.release.cni_plugins;
     let locked: Vec<PinnedFile> =
         locked_files(input).filter(|file| file.name.starts_with(CNI) && file.version == *version).cloned().collect();
-    let bundled = input.bundles.file(CNI_ARCHIVE, version);
+    let bundled = input.bundles.file(CNI_PLUGINS, version);
     let complete = !locked.is_empty() && everywhere(input.observed, &locked);
     let unpacked = match (bundled, &input.unpacked) {
         (Some(_), Some(unpacked)) if !complete => unpacked.clone(),
@@ -163,7 +161,7 @@ fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationErr
     files.into_iter().for_each(|file| keep_file(resolved, file));
     archive(input, resolved);
     for UnpackedFile { name, size, digest, file, offset } in unpacked {
-        let source = Payload::Part { name: format!("{name} out of cni-plugins {version}"), file, offset };
+        let source = Payload::Part { name: format!("{name} out of {CNI_PLUGINS} {version}"), file, offset };
         resolved.sources.files.insert(digest.clone(), Transfer { source, size, digest });
     }
     Ok(())
@@ -172,9 +170,9 @@ fn cni(input: &PinInput<'_>, resolved: &mut Resolved) -> Result<(), OperationErr
 /// The archive itself is locked too: a host that joins later gets its programs out of the same one.
 fn archive(input: &PinInput<'_>, resolved: &mut Resolved) {
     let version = &input.release.cni_plugins;
-    let locked = locked_files(input).find(|file| file.name == CNI_ARCHIVE && file.version == *version).cloned();
-    let offered = input.bundles.file(CNI_ARCHIVE, version).map(|item| PinnedFile {
-        name: CNI_ARCHIVE.into(),
+    let locked = locked_files(input).find(|file| file.name == CNI_PLUGINS && file.version == *version).cloned();
+    let offered = input.bundles.file(CNI_PLUGINS, version).map(|item| PinnedFile {
+        name: CNI_PLUGINS.into(),
         version: version.clone(),
         digest: item.digest.clone(),
         size: item.size,
@@ -200,12 +198,16 @@ fn pinned_program(file: &UnpackedFile, version: &str, origin: Origin) -> PinnedF
     }
 }
 
-pub(super) fn everywhere(observed: &Observed, files: &[PinnedFile]) -> bool {
+/// Whether every host that was reached has these CNI programs.
+pub(super) fn everywhere(observed: &Observed, programs: &[PinnedFile]) -> bool {
+    let path = |file: &PinnedFile| cni_program_path(file.name.trim_start_matches(CNI));
+    programs.iter().all(|file| is_everywhere(observed, &path(file), &file.digest))
+}
+
+/// Whether every host that was reached has these bytes at a path.
+pub(super) fn is_everywhere(observed: &Observed, path: &str, wanted: &Digest) -> bool {
     observed.hosts.values().all(|host| {
         let ObservedHost::Reached(snapshot) = host else { return true };
-        files.iter().all(|file| {
-            let path = format!("/opt/cni/bin/{}", file.name.trim_start_matches(CNI));
-            matches!(snapshot.entries.get(&path), Some(ObservedEntry::File { digest, .. }) if *digest == file.digest)
-        })
+        matches!(snapshot.entries.get(path), Some(ObservedEntry::File { digest, .. }) if digest == wanted)
     })
 }

@@ -12,7 +12,7 @@ use crate::bundle::{Item, ItemKind, ItemSource};
 use crate::cluster::{PrivateRegistry, Supply};
 use crate::download::{self, Cache, DownloadRequest, Downloads, Progress};
 use crate::event::{Event, EventSink};
-use crate::registry::{self, Registries, RegistryAccess, RegistrySettings, ResolvedImage};
+use crate::registry::{Registries, RegistryAccess, RegistrySettings, ResolvedImage};
 use crate::state::ImageReference;
 use crate::web::{Authority, BaseUrl, ProxySettings, Web, WebSettings};
 
@@ -121,7 +121,6 @@ impl NetworkSuppliers {
     }
 
     fn registry_settings(&self) -> RegistrySettings {
-        let proxies = &self.environment.proxies;
         let access = |registry: &PrivateRegistry| RegistryAccess {
             host: registry.host.clone(),
             credentials: registry.credentials.clone(),
@@ -130,11 +129,7 @@ impl NetworkSuppliers {
         };
         RegistrySettings {
             accesses: self.supply.registries.iter().map(access).collect(),
-            proxy: registry::ProxySettings {
-                http: proxies.http.as_ref().map(|proxy| proxy.expose().to_owned()),
-                https: proxies.https.as_ref().map(|proxy| proxy.expose().to_owned()),
-                none_for: proxies.no_proxy.clone(),
-            },
+            proxy: self.environment.proxies.clone(),
             connect_timeout: self.silence(),
             answer_timeout: self.silence(),
             ..RegistrySettings::default()
@@ -142,7 +137,7 @@ impl NetworkSuppliers {
     }
 
     fn silence(&self) -> Duration {
-        Duration::from_secs(self.supply.downloads.timeout_seconds())
+        Duration::from_secs(self.supply.downloads.timeout_seconds)
     }
 
     async fn downloads(&self) -> Result<&Downloads, String> {

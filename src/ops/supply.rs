@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::{join, join_all};
 
 use crate::base::Digest;
-use crate::bundle::Bundles;
+use crate::bundle::{Bundles, CNI_PLUGINS};
 use crate::desired;
 use crate::event::Event;
 use crate::journal::{self, Origin, PinnedFile};
-use crate::state::{ImageReference, ImageStore, Observed, ObservedEntry, ObservedHost};
+use crate::state::{ImageReference, ImageStore, Observed, ObservedHost};
 
-use super::pins::{CNI, CNI_ARCHIVE, everywhere, store_of};
+use super::pins::{CNI, everywhere, is_everywhere, store_of};
 use super::suppliers::{OfferedImage, WantedFile};
 use super::{OperationError, SurveyInput};
 
@@ -161,8 +161,10 @@ impl Search<'_> {
         let (version, bundles) = (release.version.to_string(), self.input.bundles);
         let mut wanted = Vec::new();
         let kubelet = self.locked_file("kubelet", &version);
-        let path = format!("/opt/provision/kubelet/{version}/kubelet");
-        if bundles.file("kubelet", &version).is_none() && !kubelet.is_some_and(|file| self.is_everywhere(&path, file)) {
+        let path = desired::kubelet_path(&release.version);
+        if bundles.file("kubelet", &version).is_none()
+            && !kubelet.is_some_and(|file| is_everywhere(self.observed, &path, &file.digest))
+        {
             let file = WantedFile::Kubernetes { name: "kubelet", version: release.version.clone() };
             wanted.push((file, kubelet.map(|file| file.digest.clone())));
         }
@@ -170,8 +172,8 @@ impl Search<'_> {
         let programs: Vec<PinnedFile> =
             self.locked_files().filter(|file| file.name.starts_with(CNI) && file.version == *cni).cloned().collect();
         let complete = !programs.is_empty() && everywhere(self.observed, &programs);
-        if bundles.file(CNI_ARCHIVE, cni).is_none() && !complete {
-            let archive = self.locked_file(CNI_ARCHIVE, cni).map(|file| file.digest.clone());
+        if bundles.file(CNI_PLUGINS, cni).is_none() && !complete {
+            let archive = self.locked_file(CNI_PLUGINS, cni).map(|file| file.digest.clone());
             wanted.push((WantedFile::CniPlugins(cni.clone()), archive));
         }
         wanted
@@ -183,13 +185,6 @@ impl Search<'_> {
 
     fn locked_file(&self, name: &str, version: &str) -> Option<&PinnedFile> {
         self.locked_files().find(|file| file.name == name && file.version == version)
-    }
-
-    fn is_everywhere(&self, path: &str, file: &PinnedFile) -> bool {
-        self.observed.hosts.values().all(|host| {
-            let ObservedHost::Reached(snapshot) = host else { return true };
-            matches!(snapshot.entries.get(path), Some(ObservedEntry::File { digest, .. }) if *digest == file.digest)
-        })
     }
 }
 

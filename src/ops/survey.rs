@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use crate::base::NodeName;
-use crate::bundle::{BundleError, Bundles, UnpackedFile};
+use crate::bundle::{BundleError, Bundles, CNI_PLUGINS, UnpackedFile};
 use crate::cluster::Cluster;
 use crate::desired::{self, Desired};
 use crate::endpoints::{Credentials, Endpoints, ReadEndpoints};
@@ -122,7 +122,7 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
 /// archive, which takes as long as looking at the hosts: both are done at once.
 fn first_unpacking(input: &SurveyInput<'_>) -> Option<JoinHandle<Result<Vec<UnpackedFile>, BundleError>>> {
     let version = input.loaded.release.cni_plugins.clone();
-    if !input.state.is_new() || input.bundles.file("cni-plugins", &version).is_none() {
+    if !input.state.is_new() || input.bundles.file(CNI_PLUGINS, &version).is_none() {
         return None;
     }
     let bundles = input.bundles.clone();

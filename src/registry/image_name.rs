@@ -30,15 +30,11 @@ impl ImageName {
             return Err(wrong("it names a digest; write its tag, the digest is recorded at the first use"));
         }
         let tag = image.tag();
-        let Some(name) = image.0.strip_suffix(tag).and_then(|name| name.strip_suffix(':')).filter(|_| !tag.is_empty())
-        else {
+        let path = image.path().strip_suffix(tag).and_then(|path| path.strip_suffix(':'));
+        let Some(repository) = path.filter(|_| !tag.is_empty()) else {
             return Err(wrong("it has no tag; write one, such as `:v1.34.1`"));
         };
-        let (registry, repository) = match name.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
-            _ => (HUB, name),
-        };
-        let registry = canonical(registry);
+        let registry = canonical(image.domain());
         let official = registry == HUB && !repository.contains('/');
         let repository = if official { format!("library/{repository}") } else { repository.to_owned() };
         if !is_host(registry) {

@@ -24,4 +24,4 @@ pub use archive::SavedArchive;
 pub use error::RegistryError;
 pub use registries::Registries;
 pub use resolved_image::{Layer, ResolvedImage};
-pub use settings::{ProxySettings, RegistryAccess, RegistrySettings};
+pub use settings::{RegistryAccess, RegistrySettings};

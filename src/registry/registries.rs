@@ -9,10 +9,10 @@ use super::image_name::{ImageName, canonical};
 use super::manifest::{ACCEPTED, Configuration, Descriptor, Document, Flaw, Manifest};
 use super::question::Question;
 use super::resolved_image::{Layer, ResolvedImage};
-use super::tls::system_authorities;
 use super::{RegistryError, RegistrySettings};
 use crate::base::Digest;
 use crate::state::ImageReference;
+use crate::web::system_authorities;
 
 /// Every kind of blob.
 pub(super) const BLOB: &str = "application/octet-stream, */*";

@@ -1,9 +1,9 @@
 //! How registries are reached: plain values from the configuration and the environment.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::base::Secret;
+use crate::web::ProxySettings;
 
 /// A registry that needs more than its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,33 +52,17 @@ impl Default for RegistrySettings {
     }
 }
 
-/// Proxies, as `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name them.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct ProxySettings {
-    /// URL of the proxy for registries without TLS; may hold a user and a password.
-    pub http: Option<String>,
-    /// URL of the proxy for all others; may hold a user and a password.
-    pub https: Option<String>,
-    /// Hosts, domains and ranges that are reached without a proxy, with commas between them.
-    pub none_for: Option<String>,
-}
-
-impl fmt::Debug for ProxySettings {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = |url: &Option<String>| if url.is_some() { "set" } else { "none" };
-        write!(formatter, "ProxySettings(http: {}, https: {})", set(&self.http), set(&self.https))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::ProxyUrl;
 
     #[test]
     fn nothing_secret_shows_in_debugging_output() {
         let credentials = Some(("robot".to_owned(), Secret::new("hunter2")));
         let access = RegistryAccess { host: "r".into(), credentials, authority: None, plain_http: false };
-        let proxy = ProxySettings { https: Some("http://user:hunter2@proxy:3128".into()), ..ProxySettings::default() };
+        let https = ProxyUrl::parse("HTTPS_PROXY", "http://user:hunter2@proxy:3128").unwrap();
+        let proxy = ProxySettings { https: Some(https), ..ProxySettings::default() };
         let settings = RegistrySettings { accesses: vec![access], proxy, ..RegistrySettings::default() };
         assert!(!format!("{settings:?}").contains("hunter2"));
     }

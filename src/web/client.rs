@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::{ACCEPT_ENCODING, HeaderValue, IF_RANGE, RANGE};
+use reqwest::Client;
 use reqwest::redirect::{Action, Attempt, Policy};
-use reqwest::{Client, NoProxy, Proxy};
 
-use super::{Answer, ProxyUrl, WebError, WebSettings, WebUrl, tls};
+use super::{Answer, WebError, WebSettings, WebUrl, tls};
 
 const USER_AGENT: &str = concat!("provision/", env!("CARGO_PKG_VERSION"));
 const MOST_REDIRECTIONS: usize = 10;
@@ -37,13 +37,8 @@ impl Web {
         let unusable = |error: reqwest::Error| WebError::Client(error.without_url().to_string());
         // Without this the client reads the environment by itself.
         let mut builder = Client::builder().no_proxy();
-        let exceptions = settings.proxy.no_proxy.as_deref().and_then(NoProxy::from_string);
-        let exposed = |proxy: &Option<ProxyUrl>| proxy.as_ref().map(|proxy| proxy.expose().to_owned());
-        if let Some(address) = exposed(&settings.proxy.http) {
-            builder = builder.proxy(Proxy::http(address).map_err(unusable)?.no_proxy(exceptions.clone()));
-        }
-        if let Some(address) = exposed(&settings.proxy.https) {
-            builder = builder.proxy(Proxy::https(address).map_err(unusable)?.no_proxy(exceptions));
+        for proxy in settings.proxy.for_client().map_err(unusable)? {
+            builder = builder.proxy(proxy);
         }
         let client = builder
             .tls_backend_preconfigured(tls::client_config(&settings.extra_authorities)?)

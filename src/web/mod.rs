@@ -23,3 +23,5 @@ pub use patience::Patience;
 pub use proxy::{ProxySettings, ProxyUrl};
 pub use settings::{AUTHORITIES_KEY, Authority, TIMEOUT_KEY, WebSettings};
 pub use web_url::{InvalidUrl, WebUrl};
+
+pub(crate) use tls::{system_authorities, trusting};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Url;
+use reqwest::{NoProxy, Proxy, Url};
 
 use super::web_url::{shown, without_login};
 use super::{WebError, WebUrl};
@@ -47,6 +47,15 @@ impl ProxySettings {
             https: both(2).map(proxy).transpose()?,
             no_proxy: both(4).map(|(_, value)| plain_exceptions(&value)),
         })
+    }
+
+    /// What the HTTP client takes.
+    pub(crate) fn for_client(&self) -> reqwest::Result<Vec<Proxy>> {
+        let exceptions = self.no_proxy.as_deref().and_then(NoProxy::from_string);
+        let http = self.http.as_ref().map(|proxy| Proxy::http(proxy.expose()));
+        let https = self.https.as_ref().map(|proxy| Proxy::https(proxy.expose()));
+        let both = http.into_iter().chain(https);
+        both.map(|proxy| Ok(proxy?.no_proxy(exceptions.clone()))).collect()
     }
 
     /// The proxy that is asked for an address, none where the site is asked itself.

@@ -8,21 +8,28 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{Authority, WebError};
 
-/// Trusts Mozilla's list, which comes with the program, the certificates that this machine's owner installed, and `extra`.
-pub(super) fn client_config(extra: &[Authority]) -> Result<ClientConfig, WebError> {
+/// Mozilla's list, which comes with the program, and the certificates that this machine's owner installed. What is missing or
+/// unreadable only makes the machine trust less, and that shows as an unknown authority.
+pub(crate) fn system_authorities() -> RootCertStore {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // What is missing or unreadable here only makes the machine trust less, and that shows as an unknown authority.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// A client that trusts these and no others, by the one crypto provider of this program.
+pub(crate) fn trusting(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Trusts what the system trusts, and `extra`.
+pub(super) fn client_config(extra: &[Authority]) -> Result<ClientConfig, WebError> {
+    let mut roots = system_authorities();
     for authority in extra {
         add(&mut roots, authority)?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| WebError::Client(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+    trusting(roots).map_err(|error| WebError::Client(error.to_string()))
 }
 
 fn add(roots: &mut RootCertStore, authority: &Authority) -> Result<(), WebError> {

@@ -126,8 +126,6 @@ fn names_of_single_images_are_used_as_they_are_written_and_proxies_are_gone_thro
     let coredns = Kubectl::operator(&lab).json(&["-n", "kube-system", "get", "deployment", "coredns"]);
     let image = coredns.pointer("/spec/template/spec/containers/0/image").and_then(|image| image.as_str());
     assert_eq!(image, Some(format!("{name}/coredns/coredns:v1.12.1").as_str()));
-    let pods = lab.script("h1", "ctr -n k8s.io containers ls | grep -c pause:3.10.1");
-    assert!(pods.trim().parse::<u32>().is_ok_and(|pods| pods > 0), "{pods}");
     lab.script("h1", &format!("ctr -n k8s.io containers ls | grep -q '{name}/pause:3.10.1'"));
     desk.tool().finds_nothing_to_do();
 }

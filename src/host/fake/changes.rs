@@ -3,9 +3,10 @@
 use std::os::unix::fs::FileExt as _;
 
 use crate::base::{Digest, Epoch, NodeName};
-use crate::host::{Change, HostError, Payload, Transfer, request};
+use crate::host::{Change, HostError, Payload, Pull, Transfer, request};
 use crate::state::{
-    ContainerSpec, Content, FileSpec, ImageReference, ImageStore, ObservedContainer, ObservedEntry, Owner,
+    ContainerSpec, Content, DirectorySpec, FileSpec, ImageReference, ImageStore, LinkSpec, ObservedContainer,
+    ObservedEntry, Owner,
 };
 
 use super::machine::Machine;
@@ -55,24 +56,7 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
     match change {
         Change::InstallPackages(names) => part(names, half).iter().for_each(|name| machine.install(name)),
         Change::MakeUser { name, owner } => make_account(machine, name, *owner)?,
-        Change::Write { directories, files, links } => {
-            // One after the other, as the archive has them: a cut leaves the first of all.
-            let all = directories.len() + files.len() + links.len();
-            let left = if half { all / 2 } else { all };
-            for folder in directories.iter().take(left) {
-                machine.add_parents(&folder.path);
-                machine.add_folder(&folder.path, folder.owner, folder.mode);
-            }
-            let left = left.saturating_sub(directories.len());
-            for file in files.iter().take(left) {
-                write(machine, file)?;
-            }
-            for link in links.iter().take(left.saturating_sub(files.len())) {
-                check_place(machine, &link.path)?;
-                machine.add_parents(&link.path);
-                machine.add_link(&link.path, &link.target);
-            }
-        }
+        Change::Write { directories, files, links } => put(machine, (directories, files, links), half)?,
         Change::LoadModules(names) => {
             for name in part(names, half)
                 .iter()
@@ -101,16 +85,42 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
                 machine.remove(path);
             }
         }
-        Change::PullImage(pull) => {
-            let images = match pull.store {
-                ImageStore::Docker => &mut machine.state.docker_images,
-                ImageStore::Containerd => &mut machine.state.containerd_images,
-            };
-            images.insert(pull.reference.clone(), pull.id.clone());
-        }
+        Change::PullImage(pull) => pull_image(machine, pull),
         Change::Send { .. } | Change::LoadImage { .. } => {}
     }
     Ok(())
+}
+
+/// One after the other, as the archive has them: a cut leaves the first of all.
+fn put(
+    machine: &mut Machine,
+    (directories, files, links): (&[DirectorySpec], &[FileSpec], &[LinkSpec]),
+    half: bool,
+) -> Result<(), Refusal> {
+    let all = directories.len() + files.len() + links.len();
+    let left = if half { all / 2 } else { all };
+    for folder in directories.iter().take(left) {
+        machine.add_parents(&folder.path);
+        machine.add_folder(&folder.path, folder.owner, folder.mode);
+    }
+    let left = left.saturating_sub(directories.len());
+    for file in files.iter().take(left) {
+        write(machine, file)?;
+    }
+    for link in links.iter().take(left.saturating_sub(files.len())) {
+        check_place(machine, &link.path)?;
+        machine.add_parents(&link.path);
+        machine.add_link(&link.path, &link.target);
+    }
+    Ok(())
+}
+
+fn pull_image(machine: &mut Machine, pull: &Pull) {
+    let images = match pull.store {
+        ImageStore::Docker => &mut machine.state.docker_images,
+        ImageStore::Containerd => &mut machine.state.containerd_images,
+    };
+    images.insert(pull.reference.clone(), pull.id.clone());
 }
 
 fn make_account(machine: &mut Machine, name: &str, owner: Owner) -> Result<(), Refusal> {

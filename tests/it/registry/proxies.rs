@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use provision::registry::{ProxySettings, RegistryAccess, RegistryError, RegistrySettings};
+use provision::registry::{RegistryAccess, RegistryError, RegistrySettings};
 use provision::state::ImageReference;
+use provision::web::{ProxySettings, ProxyUrl};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -44,8 +45,8 @@ impl TestProxy {
     }
 
     fn settings(&self, access: RegistryAccess, none_for: Option<&str>) -> RegistrySettings {
-        let none_for = none_for.map(str::to_owned);
-        let proxy = ProxySettings { http: Some(self.url.clone()), https: Some(self.url.clone()), none_for };
+        let url = ProxyUrl::parse("HTTPS_PROXY", &self.url).unwrap();
+        let proxy = ProxySettings { http: Some(url.clone()), https: Some(url), no_proxy: none_for.map(str::to_owned) };
         RegistrySettings { proxy, ..settings(access) }
     }
 }
@@ -90,7 +91,7 @@ async fn a_registry_with_tls_is_reached_through_the_proxy() {
 async fn a_registry_without_tls_is_asked_for_by_its_whole_address() {
     let server = Behaviour::new(two_architectures().0).start().await;
     let mut through = settings(RegistryAccess { host: "registry.invalid".into(), ..open(&server) });
-    through.proxy.http = Some(format!("http://{}", server.host));
+    through.proxy.http = Some(ProxyUrl::parse("HTTP_PROXY", &server.host).unwrap());
     resolve(&through, &ImageReference(format!("registry.invalid/{NAME}"))).await.unwrap();
     assert_eq!(server.asked().len(), 3);
 }

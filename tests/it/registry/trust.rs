@@ -1,6 +1,7 @@
 //! Who is believed to be the registry.
 
 use provision::registry::{Registries, RegistryAccess, RegistryError, RegistrySettings};
+use provision::web::ProxyUrl;
 
 use super::certificates::Authority;
 use super::image::{NAME, two_architectures};
@@ -133,9 +134,7 @@ fn settings_that_cannot_be_used_are_refused_at_once() {
         assert!(matches!(refused, RegistryError::Settings { .. }), "{refused}");
         assert!(refused.to_string().contains("registry.lab"), "{refused}");
     }
-    let mut proxy = RegistrySettings::default();
-    proxy.proxy.https = Some("http://user:hunter2@:::".into());
-    let refused = Registries::new(&proxy).err().unwrap();
-    assert!(matches!(refused, RegistryError::Settings { .. }), "{refused}");
+    let refused = ProxyUrl::parse("HTTPS_PROXY", "http://user:hunter2@:::").unwrap_err();
+    assert!(refused.to_string().contains("HTTPS_PROXY"), "{refused}");
     assert!(!refused.to_string().contains("hunter2"), "{refused}");
 }
