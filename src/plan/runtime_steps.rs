@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{MergeFormat, MergedFile, PROXY_FILES, merge};
+use crate::desired::{DesiredHost, MergeFormat, MergedFile, PROXY_FILES, merge};
 use crate::host::Change;
-use crate::state::{Component, Content, DirectorySpec, FileSpec, Owner};
+use crate::state::{Component, Content, DirectorySpec, FileSpec, HostSnapshot, Owner};
 
 use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
@@ -20,8 +20,7 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
         plan.steps.push(write_configuration(host, files, fresh));
     }
     unwanted_proxies(host, plan);
-    let missing: Vec<String> =
-        host.wanted.packages.iter().filter(|name| !host.snapshot.packages.contains_key(*name)).cloned().collect();
+    let missing = missing_packages(host.wanted, host.snapshot);
     if missing.is_empty() {
         return;
     }
@@ -35,6 +34,11 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
         let step = host.step("verify-runtime", title, "newly installed".into(), action);
         plan.steps.push(Step { after: vec![host.id("packages")], ..step });
     }
+}
+
+/// What must be installed.
+pub(super) fn missing_packages(wanted: &DesiredHost, snapshot: &HostSnapshot) -> Vec<String> {
+    wanted.packages.iter().filter(|name| !snapshot.packages.contains_key(*name)).cloned().collect()
 }
 
 fn merged_files<'a>(host: &HostInput<'a>, plan: &mut Plan) -> Vec<(&'a MergedFile, String)> {
