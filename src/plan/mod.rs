@@ -8,6 +8,7 @@ mod object_difference;
 mod preflight;
 mod refusal;
 mod render;
+mod runtime_configuration;
 mod runtime_steps;
 mod step;
 mod way_out;
