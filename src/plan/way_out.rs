@@ -30,7 +30,8 @@ fn packages(host: &NodeName, snapshot: &HostSnapshot, missing: &[String]) -> Opt
         code: "no-default-route",
         severity: Severity::Warning,
         message: format!("packages are missing and the host has no default route: {}", missing.join(", ")),
-        hint: "if it reaches no mirror of its distribution, install them another way before you run `provision up`".into(),
+        hint: "if it reaches no mirror of its distribution, install them another way before you run `provision up`"
+            .into(),
     })
 }
 

@@ -7,5 +7,4 @@ range=$1 address=$2
 # Fields: a number, the interface, the rest.
 # shellcheck disable=SC2046
 set -- $(ip -o -4 address show to "$address")
-[ $# -ge 2 ] || { echo "no interface has $address: Services cannot be reached from this host" >&2; exit 1; }
 exec ip -4 route replace "$range" dev "$2" src "$address"
