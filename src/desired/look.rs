@@ -1,5 +1,6 @@
 //! What a look at a host must find out to compare it with the wanted state.
 
+use super::engine_proxy::PROXY_FILES;
 use super::{base, cni, kernel, registries, runtime};
 use crate::cluster::Cluster;
 use crate::host::LookRequest;
@@ -43,9 +44,9 @@ pub fn look_request(cluster: &Cluster, release: &Release) -> LookRequest {
     LookRequest {
         folders: texts(&FOLDERS),
         paths,
-        texts: [runtime::DAEMON_JSON, runtime::CONTAINERD_TOML]
+        texts: [runtime::DAEMON_JSON, runtime::CONTAINERD_TOML, runtime::RESTARTS_DUE]
             .into_iter()
-            .chain(runtime::PROXY_FILES.map(|(path, _)| path))
+            .chain(PROXY_FILES.map(|(path, _)| path))
             .map(str::to_owned)
             .collect(),
         packages: runtime::packages(),

@@ -5,6 +5,7 @@
 mod api_proxy;
 mod base;
 mod cni;
+mod engine_proxy;
 mod error;
 mod etcd;
 mod host;
@@ -28,6 +29,7 @@ mod runtime;
 mod template;
 
 pub use cni::cni_program_path;
+pub use engine_proxy::{PROXY_FILES, only_nodes_differ};
 pub use error::DesiredError;
 pub use host::{Desired, DesiredHost, DesiredImage, MergeFormat, MergedFile, NodeMetadata, UnitSpec, UserSpec};
 pub use images::{images, images_of};
@@ -37,4 +39,4 @@ pub use look::look_request;
 pub use merge::{MergeError, merge};
 pub use objects::{object_keys, objects};
 pub use render::render;
-pub use runtime::{PROXY_FILES, predicted_cgroup_driver};
+pub use runtime::{RESTARTS_DUE, predicted_cgroup_driver};

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::DesiredError;
+use super::engine_proxy;
 use super::host::{MergeFormat, MergedFile};
 use super::input::Site;
 use super::part::Part;
-use crate::base::Secret;
 use crate::state::{CgroupDriver, Component, HostFacts};
 
 /// Docker's configuration.
@@ -19,11 +19,9 @@ const DOCKER_PACKAGE: &str = "docker.io";
 /// containerd call, `modprobe` and `sysctl`.
 const PACKAGES: [&str; 5] = ["conntrack", "iptables", "kmod", "procps", "socat"];
 
-/// Drop-ins of the engines' services with their proxies. Docker 20.10 takes them from its environment only.
-pub const PROXY_FILES: [(&str, &str); 2] = [
-    ("/etc/systemd/system/docker.service.d/provision-proxy.conf", "docker.service"),
-    ("/etc/systemd/system/containerd.service.d/provision-proxy.conf", "containerd.service"),
-];
+/// Units that must be restarted since their configuration is written, one a line. It is there from before the configuration
+/// is until they have been: a run that ends between the two leaves it to the next one.
+pub const RESTARTS_DUE: &str = "/var/lib/provision/restarts-due";
 
 /// Every package that may be wanted.
 pub(super) fn packages() -> Vec<String> {
@@ -38,9 +36,7 @@ pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
     part.packages.extend(PACKAGES.map(str::to_owned));
     part.merged_files.push(docker(site));
     part.merged_files.push(containerd(site));
-    if site.cluster.supply.engine_proxy.is_set() {
-        part.merged_files.extend(PROXY_FILES.map(|(path, unit)| proxy(site, path, unit)));
-    }
+    part.merged_files.extend(engine_proxy::files(site.cluster));
     Ok(part)
 }
 
@@ -75,33 +71,6 @@ fn docker(site: &Site<'_>) -> MergedFile {
         mode: 0o644,
         wanted,
         unit: "docker.service".into(),
-    }
-}
-
-/// An engine's proxies. Only root may read them: an address may hold a password.
-fn proxy(site: &Site<'_>, path: &str, unit: &str) -> MergedFile {
-    let proxy = &site.cluster.supply.engine_proxy;
-    let network = &site.cluster.network;
-    let mut exceptions = proxy.exceptions.clone();
-    exceptions.extend(["localhost".to_owned(), "127.0.0.0/8".to_owned()]);
-    exceptions.extend([network.pod_cidr, network.service_cidr].map(|range| range.to_string()));
-    let address = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
-    let lines = [
-        ("HTTP_PROXY", proxy.http.as_ref().map(address)),
-        ("HTTPS_PROXY", proxy.https.as_ref().map(address)),
-        ("NO_PROXY", Some(exceptions.join(","))),
-    ];
-    let mut text = "# Written by provision.\n[Service]\n".to_owned();
-    for (name, value) in lines.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        // systemd takes `%` for the beginning of a specifier; quotes and backslashes are in no address.
-        text.push_str(&format!("Environment=\"{name}={}\"\n", value.replace('%', "%%")));
-    }
-    MergedFile {
-        path: path.into(),
-        format: MergeFormat::Whole,
-        mode: 0o600,
-        wanted: Value::String(text),
-        unit: unit.into(),
     }
 }
 

@@ -74,6 +74,15 @@ remember() {
   mv -f "$digests.new" "$digests"
 }
 
+# failed_packages: the end of what apt has said, short enough for a message, and what to do. containerd's
+# configuration is there before its package, which without that option asks whether it may replace it.
+failed_packages() {
+  said=$(grep -E '^(Err:|W:)' "$log" | head -n 1; grep -E '^(E:|dpkg: error)' "$log" | tail -n 3)
+  [ -n "$said" ] || said=$(tail -n 4 "$log")
+  if [ -n "$said" ]; then printf '%s\n' "$said" | cut -c 1-120 >&2; fi
+  fail "where it reaches no mirror of its distribution, install them another way, with --force-confold, and run \`provision up\` again"
+}
+
 # packages: names. The work goes on when the connection breaks, so it writes to a file and not to us.
 packages() {
   log=/run/provision-packages.log
@@ -82,10 +91,11 @@ packages() {
   export DEBIAN_FRONTEND=noninteractive
   # What an interrupted installation has left.
   [ -z "$(dpkg --audit)" ] || dpkg --configure -a >"$log" 2>&1 </dev/null || { tail -n 20 "$log" >&2; exit 1; }
-  # The lists of a fresh machine are empty or old: they are fetched when the first try shows it.
+  # The lists of a fresh machine are empty or old: they are fetched when the first try shows it. Where no mirror
+  # answers, apt calls that a success and then does not know the packages: both words are kept.
   install "$@" >"$log" 2>&1 </dev/null || {
-    apt-get -o DPkg::Lock::Timeout=300 -q update >"$log" 2>&1 </dev/null || { tail -n 20 "$log" >&2; exit 1; }
-    install "$@" >"$log" 2>&1 </dev/null || { tail -n 20 "$log" >&2; exit 1; }
+    apt-get -o DPkg::Lock::Timeout=300 -q update >"$log" 2>&1 </dev/null || failed_packages
+    install "$@" >>"$log" 2>&1 </dev/null || failed_packages
   }
 }
 install() {
@@ -112,11 +122,13 @@ sysctls() { sysctl -qp -; }
 
 # units: `enable <unit>`, `start <unit>`, `restart <unit>`. Enabling reads the unit files again by itself.
 units() {
+  reloaded=no
   while IFS=' ' read -r verb unit; do
-    # Reading all units again takes a while: enabling does it, and what systemd has read as it is needs it no more.
-    case $verb:$(systemctl show -p LoadState -p NeedDaemonReload --value "$unit" | tr '\n' ' ') in
-      enable:* | *:'loaded no ') ;;
-      *) systemctl daemon-reload ;;
+    # Reading all units again takes a while: enabling does it, and what systemd has read as it is needs it no more. Of a
+    # new folder of drop-ins it tells nothing, so what is restarted is read again in any case.
+    case $verb:$reloaded:$(systemctl show -p LoadState -p NeedDaemonReload --value "$unit" | tr '\n' ' ') in
+      enable:* | restart:yes:* | start:*:'loaded no ') ;;
+      *) systemctl daemon-reload; reloaded=yes ;;
     esac
     case $verb in
       enable) systemctl -q enable "$unit" ;;

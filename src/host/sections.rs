@@ -6,7 +6,7 @@ use super::snapshot::Problem;
 use crate::base::Digest;
 
 /// Sections of lines before the files' texts, in the order of the script.
-const LINES: [&str; 17] = [
+const LINES: [&str; 19] = [
     "clock",
     "uname",
     "os",
@@ -23,6 +23,8 @@ const LINES: [&str; 17] = [
     "modules",
     "sysctls",
     "units",
+    "default-route",
+    "addresses",
     "listeners",
 ];
 /// Begins a heading. The lines above cannot have it at their beginning.

@@ -1,6 +1,7 @@
 //! What a look asks for, and what its answer means. Pure: text in, values out.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use super::LookRequest;
@@ -102,6 +103,8 @@ fn facts(sections: &Sections, etcd_uid: u32) -> Result<HostFacts, Problem> {
         clock_offset_seconds: 0,
         resolvers: name_servers(sections.lines("resolvers")),
         upstream_resolvers: name_servers(sections.lines("upstream")),
+        default_route: !sections.lines("default-route").is_empty(),
+        addresses: sections.lines("addresses").iter().filter_map(|line| address(line)).collect(),
         docker: None,
         containerd_version: None,
         etcd_user: accounts
@@ -164,6 +167,14 @@ fn name_servers(lines: &[String]) -> Vec<String> {
         (words.next() == Some("nameserver")).then(|| words.next().map(str::to_owned)).flatten()
     };
     lines.iter().filter_map(server).collect()
+}
+
+/// `2: eth0    inet 10.0.0.1/24 brd 10.0.0.255 scope global eth0\ ...`; of a pair of interfaces `eth0@if7`.
+fn address(line: &str) -> Option<(Ipv4Addr, String)> {
+    let mut words = line.split_whitespace();
+    let interface = words.nth(1)?.split('@').next()?.to_owned();
+    let address = words.nth(1)?.split('/').next()?.parse().ok()?;
+    Some((address, interface))
 }
 
 /// A line of passwd(5): name, uid, gid.

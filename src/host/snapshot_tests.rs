@@ -34,11 +34,23 @@ fn facts_are_read() {
     assert_eq!(facts.disks["/var/lib/etcd"], (54_804_877_312, 270_553_174_016));
     assert_eq!(facts.disks.len(), 4);
     assert_eq!(facts.resolvers, ["10.255.255.53"]);
+    assert!(facts.default_route);
+    let addresses: Vec<_> = facts.addresses.iter().map(|(address, on)| (address.to_string(), on.as_str())).collect();
+    assert_eq!(addresses, [("127.0.0.1".to_owned(), "lo"), ("172.30.0.11".to_owned(), "eth0")]);
     assert_eq!(facts.etcd_user, Some((52034, 52034)));
     assert_eq!(facts.etcd_uid_holder.as_deref(), Some("etcd"));
     assert_eq!(facts.containerd_version.as_deref(), Some("1.6.20"));
     assert_eq!(gathered.docker.as_deref(), Some("20.10.24"));
     assert!(gathered.docker_listens);
+}
+
+#[test]
+fn a_host_without_a_default_route_is_known() {
+    let seen = read(&altered("default via 172.30.0.1 dev eth0 \n", "")).unwrap().snapshot.facts;
+    assert!(!seen.default_route);
+    let line = "7: net1@if8    inet 10.0.0.9/32 scope global net1";
+    assert_eq!(address(line), Some(("10.0.0.9".parse().unwrap(), "net1".to_owned())));
+    assert_eq!(address("7: net1    inet6 fe80::1/64 scope link"), None);
 }
 
 #[test]

@@ -165,6 +165,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
         renewals: &completion.renewals,
     };
     findings.extend(plan::leftovers(&plan_input));
+    findings.extend(plan::way_out(&plan_input));
     stop_on_errors(&findings)?;
     let plan = plan::make(&plan_input);
     Ok(Survey { hosts, endpoints, observed, completion, etcd, resolved, desired, plan, warnings: findings, request })

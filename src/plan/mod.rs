@@ -8,8 +8,10 @@ mod object_difference;
 mod preflight;
 mod refusal;
 mod render;
+mod runtime_configuration;
 mod runtime_steps;
 mod step;
+mod way_out;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +27,7 @@ pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use refusal::Refusal;
 pub use step::{Action, Condition, Plan, Step};
+pub use way_out::way_out;
 
 /// Where the bytes come from that hosts lack.
 #[derive(Debug, Clone, Default)]

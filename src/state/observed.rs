@@ -1,6 +1,7 @@
 //! What a look at the hosts and at the API has shown.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -80,6 +81,10 @@ pub struct HostFacts {
     pub resolvers: Vec<String>,
     /// Name servers of systemd-resolved's upstream file, where it runs.
     pub upstream_resolvers: Vec<String>,
+    /// Whether there is a default route (IPv4).
+    pub default_route: bool,
+    /// The host's IPv4 addresses, each with its interface; empty where the host does not tell.
+    pub addresses: BTreeMap<Ipv4Addr, String>,
     /// Docker, where it is installed.
     pub docker: Option<DockerFacts>,
     /// containerd's version, where it is installed.

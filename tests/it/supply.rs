@@ -103,7 +103,7 @@ fn engines_get_proxies_that_only_root_can_read_and_keep_the_cluster_out_of_them(
         assert_eq!((file.mode, file.unit.as_str()), (0o600, unit));
         let expected = "# Written by provision.\n[Service]\n\
             Environment=\"HTTPS_PROXY=http://u:p%%40ss@proxy.example:3128\"\n\
-            Environment=\"NO_PROXY=.example,localhost,127.0.0.0/8,10.42.0.0/16,10.43.0.0/16\"\n";
+            Environment=\"NO_PROXY=.example,localhost,127.0.0.0/8,10.42.0.0/16,10.43.0.0/16,192.0.2.1,10.0.0.1\"\n";
         assert_eq!(file.wanted, expected);
     }
 }

@@ -31,7 +31,7 @@ pub(super) const NETWORK: &[Key] = &[
 ];
 
 const OPTIONS: &[Key] = &[
-    honoured("flannel_iface", Text, "that of the default route", "Interface for traffic between nodes."),
+    honoured("flannel_iface", Text, "that of the node's address", "Interface for traffic between nodes."),
     honoured("flannel_backend_type", Text, "`vxlan`", "Only `vxlan`."),
     honoured("flannel_backend_port", Text, "`8472`", "UDP port of VXLAN."),
     honoured("flannel_backend_vni", Text, "`1`", "VXLAN network identifier, 1 to 16777215."),

@@ -42,6 +42,8 @@ impl Machine {
             clock_offset_seconds: 0,
             resolvers: vec!["192.0.2.53".into()],
             upstream_resolvers: Vec::new(),
+            default_route: true,
+            addresses: BTreeMap::new(),
             docker: None,
             containerd_version: None,
             etcd_user: None,

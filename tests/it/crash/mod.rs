@@ -3,6 +3,7 @@
 
 mod bundle;
 mod disk;
+mod engines;
 mod world;
 
 use std::fs;
