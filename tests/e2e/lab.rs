@@ -25,6 +25,22 @@ fn too_little_disk_is_said_before_anything_is_built() {
     ran.expect(1).says("MiB of disk").says("MiB are free");
 }
 
+/// The engine lives longer than the call that starts it: a lock that it held would never be let go.
+#[test]
+fn the_engine_holds_nothing_that_its_caller_had_open() {
+    let lab = Lab::none(V1_34);
+    lab.command(&["down"]).succeeded();
+    let folder = tempfile::tempdir().expect("a folder");
+    let lock = folder.path().join("lock");
+    // A call under a lock that the call inherits, as operators of a shared machine would have it.
+    let call = lab.program(&["hosts", "1"]);
+    let mut locked = Command::new("flock");
+    locked.arg(&lock).arg(call.get_program()).args(call.get_args());
+    locked.envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    run(&mut locked).succeeded();
+    run(Command::new("flock").arg("--nonblock").arg(&lock).arg("true")).succeeded();
+}
+
 #[test]
 fn a_killed_lab_call_is_completed_by_the_next_and_down_leaves_nothing() {
     let lab = Lab::none(V1_34);

@@ -106,7 +106,7 @@ fn nobody_else_reads_the_password(lab: &Lab, registry: &Registry<'_>, up: &Ran) 
 
 #[test]
 fn names_of_single_images_are_used_as_they_are_written_and_proxies_are_gone_through() {
-    let lab = Lab::empty("1", V1_34);
+    let lab = Lab::empty("3", V1_34);
     let (registry, desk) = (lab.registry(), Desk::new(&lab));
     let mut supply = Supply::of(&registry);
     let name = registry.site().registry;
@@ -121,13 +121,45 @@ fn names_of_single_images_are_used_as_they_are_written_and_proxies_are_gone_thro
     let proxied = registry.proxy_log();
     let files = registry.site().cni.replace("https://", "").replace("/cni", "");
     assert!(proxied.contains(&files), "this machine did not go through its proxy:\n{proxied}");
-    assert!(proxied.contains(&lab.address("h1")), "the host's engines did not go through theirs:\n{proxied}");
-    Kubectl::operator(&lab).await_nodes(&["h1"]);
+    for host in ["h1", "h2", "h3"] {
+        assert!(proxied.contains(&lab.address(host)), "{host}'s engines did not go through theirs:\n{proxied}");
+    }
+    Kubectl::operator(&lab).await_nodes(&["h1", "h2", "h3"]);
     let coredns = Kubectl::operator(&lab).json(&["-n", "kube-system", "get", "deployment", "coredns"]);
     let image = coredns.pointer("/spec/template/spec/containers/0/image").and_then(|image| image.as_str());
     assert_eq!(image, Some(format!("{name}/coredns/coredns:v1.12.1").as_str()));
-    lab.script("h1", &format!("ctr -n k8s.io containers ls | grep -q '{name}/pause:3.10.1'"));
+    for host in ["h1", "h2", "h3"] {
+        lab.script(host, &format!("ctr -n k8s.io containers ls | grep -q '{name}/pause:3.10.1'"));
+        lab.script(
+            host,
+            &format!(
+                "docker inspect -f '{{{{.Config.Image}}}}' kube-scheduler | grep -qxF '{name}/kube-scheduler:v1.34.1'"
+            ),
+        );
+    }
     desk.tool().finds_nothing_to_do();
+}
+
+/// systemd sees a drop-in in a new folder only after it was told to look again.
+#[test]
+fn engines_that_ran_before_take_their_proxy_in_the_run_that_writes_it() {
+    let lab = Lab::prepared("1", V1_34);
+    let proxies = || {
+        lab.script(
+            "h1",
+            "for unit in docker containerd; do \
+                 pid=$(systemctl show --property MainPID --value $unit); \
+                 tr '\\0' '\\n' <\"/proc/$pid/environ\" | grep -ic '^https_proxy=http://192.0.2.1:3128$' || true; \
+             done",
+        )
+    };
+    assert_eq!(proxies(), "0\n0\n");
+    let plain = fs::read_to_string(lab.config()).expect("cluster.yml");
+    fs::write(lab.config(), format!("{plain}\nengine_proxy:\n  https_proxy: http://192.0.2.1:3128\n"))
+        .expect("cluster.yml");
+    lab.tool().up().succeeded();
+    assert_eq!(proxies(), "1\n1\n", "the engines run without their proxy");
+    lab.tool().finds_nothing_to_do();
 }
 
 #[test]

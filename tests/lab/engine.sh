@@ -40,7 +40,7 @@ start_engine() {
     echo "{}" >"$RUN/engine.json" # not the settings of another engine of this machine
     clear_engine
     say "starting the lab's container engine on $ENGINE_SOCKET (log: $LOGS/engine.log)"
-    (close_locks; exec setsid dockerd --data-root "$ENGINE_DATA" --exec-root "$RUN/exec" --pidfile "$ENGINE_PID" -H "unix://$ENGINE_SOCKET" \
+    (close_inherited; exec setsid dockerd --data-root "$ENGINE_DATA" --exec-root "$RUN/exec" --pidfile "$ENGINE_PID" -H "unix://$ENGINE_SOCKET" \
         --config-file "$RUN/engine.json" --add-runtime "lab=$shim" --default-runtime lab --bridge none --iptables=false --ip6tables=false \
         --ip-forward=false --userland-proxy=false --log-driver json-file --log-opt max-size=10m) \
         </dev/null >"$LOGS/engine.log" 2>&1 &

@@ -160,3 +160,12 @@ close_locks() {
     local fd
     for fd in "${LOCK_FDS[@]}"; do exec {fd}>&-; done
 }
+
+# close_inherited: for a process that outlives this call: it would hold locks of ours, and pipes and locks of whoever called.
+close_inherited() {
+    local path fd
+    for path in "/proc/$BASHPID/fd"/*; do
+        fd=${path##*/}
+        if [ "$fd" -gt 2 ]; then exec {fd}>&-; fi
+    done
+}

@@ -102,7 +102,8 @@ impl Lab {
             == Some(0)
     }
 
-    fn program(&self, arguments: &[&str]) -> Command {
+    /// A call of the lab, not started.
+    pub fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(checkout().join("tests/lab/lab"));
         command.args(arguments).env("LAB_NAME", &self.name).env("LAB_SUBNET", &self.subnet);
         command.env("KUBERNETES", &self.version);
