@@ -111,6 +111,7 @@ impl Parts {
             fail_swap_on: self.fail_swap_on,
             ignore_docker_version: config.ignore_docker_version.value().copied().unwrap_or(false),
             supply: self.supply,
+            addons: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod network;
 mod nodes;
 mod owned;
 mod supply;
+mod user_addon;
 mod version;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use build::{Context, Loaded, build, load};
 pub use nodes::key_file_positions;
 pub use owned::{OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS};
 pub use supply::{Downloads, EngineProxy, PrivateRegistry, Supply};
+pub use user_addon::UserAddon;
 
 /// Everything that `cluster.yml` says, resolved. Made only by the builder, which checks all rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +55,8 @@ pub struct Cluster {
     pub ignore_docker_version: bool,
     /// Where images and files come from.
     pub supply: Supply,
+    /// Objects of the operator's own, applied after the tool's, in the order of the file.
+    pub addons: Vec<UserAddon>,
 }
 
 /// A node.

@@ -8,7 +8,6 @@ mod error;
 mod node;
 mod paths;
 mod read;
-mod resources;
 mod write;
 
 pub use error::{KubeApiError, RefusalReason};

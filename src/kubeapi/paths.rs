@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use super::KubeApiError;
-use super::resources::lookup;
-use crate::state::ObjectKey;
+use crate::state::{ObjectKey, Resource};
 
 /// The path of one object.
 pub(super) fn object_path(key: &ObjectKey) -> Result<String, KubeApiError> {
@@ -14,7 +13,7 @@ pub(super) fn object_path(key: &ObjectKey) -> Result<String, KubeApiError> {
 
 /// The path of the collection that an object lies in.
 fn collection_path(key: &ObjectKey) -> Result<String, KubeApiError> {
-    let (plural, namespaced) = lookup(&key.api_version, &key.kind)
+    let Resource { plural, namespaced } = Resource::built_in(&key.resource_kind())
         .ok_or_else(|| unaddressable(key, "the tool handles no objects of this kind"))?;
     let root = if key.api_version.contains('/') { "/apis" } else { "/api" };
     let root = format!("{root}/{}", key.api_version);

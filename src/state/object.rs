@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ResourceKind;
 use crate::base::NodeName;
 
 /// What names an object: group and version, kind, namespace, name.
@@ -21,6 +22,11 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    /// Its kind, with the version.
+    pub fn resource_kind(&self) -> ResourceKind {
+        ResourceKind { api_version: self.api_version.clone(), kind: self.kind.clone() }
+    }
+
     /// The key of a Node object.
     pub fn node(name: &NodeName) -> Self {
         Self { api_version: "v1".into(), kind: "Node".into(), namespace: String::new(), name: name.to_string() }
@@ -43,10 +49,12 @@ impl fmt::Display for ObjectKey {
 }
 
 /// An object to be applied, complete with `apiVersion`, `kind` and `metadata`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Object {
     /// What names it.
     pub key: ObjectKey,
+    /// The add-on that it belongs to; empty until [`Object::of`] or the table of add-ons says it.
+    pub addon: String,
     /// The whole object.
     pub body: Value,
 }
@@ -61,6 +69,20 @@ impl Object {
             namespace: text("/metadata/namespace").unwrap_or_default(),
             name: text("/metadata/name")?,
         };
-        Some(Self { key, body })
+        Some(Self { key, addon: String::new(), body })
+    }
+
+    /// The same object as part of an add-on.
+    #[must_use]
+    pub fn of(self, addon: &str) -> Self {
+        Self { addon: addon.to_owned(), ..self }
+    }
+}
+
+/// Without the body, which may be a Secret's.
+impl fmt::Debug for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, addon, .. } = self;
+        formatter.debug_struct("Object").field("key", key).field("addon", addon).finish_non_exhaustive()
     }
 }

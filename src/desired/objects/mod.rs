@@ -19,21 +19,33 @@ const SYSTEM_NAMESPACE: &str = "kube-system";
 /// The label by which everything of ours is found, and its value.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "provision");
 
-/// Gives the objects of one concern; none where the cluster does without.
+/// Gives the objects of one add-on; none where the cluster does without.
 type Part = fn(&Cluster, &Release) -> Result<Vec<Object>, DesiredError>;
 
-/// In the order in which they are applied: without roles and policies no pod is admitted, without a network none starts.
-const PARTS: [Part; 4] = [rbac::objects, pod_security::objects, flannel::objects, coredns::objects];
+/// The tool's add-ons by name: without roles and policies no pod is admitted, without a network none starts. A name may
+/// stand in several rows.
+const PARTS: [(&str, Part); 4] = [
+    ("access", rbac::objects),
+    ("pod-security", pod_security::objects),
+    (NETWORK, flannel::objects),
+    ("dns", coredns::objects),
+];
 
-/// All objects in the order in which they are applied. Equal input gives equal objects.
+/// The add-on without which no node becomes Ready.
+pub const NETWORK: &str = "network";
+
+/// All objects, the tool's own first, then those of the operator's add-ons. Equal input gives equal objects.
 ///
 /// # Errors
 ///
 /// Only a template that does not fit its values.
 pub fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object>, DesiredError> {
     let mut objects = Vec::new();
-    for part in PARTS {
-        objects.extend(part(cluster, release)?);
+    for (addon, part) in PARTS {
+        objects.extend(part(cluster, release)?.into_iter().map(|object| object.of(addon)));
+    }
+    for addon in &cluster.addons {
+        objects.extend(addon.objects.iter().cloned().map(|object| object.of(&addon.name)));
     }
     for object in &mut objects {
         mark(&mut object.body);

@@ -46,6 +46,7 @@ fn cluster(version: &str, nodes: u8) -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
     }
 }
 
