@@ -10,8 +10,8 @@ use crate::release::Catalog;
 
 use super::checks::Checks;
 use super::{
-    Cluster, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply, grammar, network, nodes, owned,
-    supply, version,
+    Cluster, Dns, Metrics, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply, dns, grammar, metrics,
+    network, nodes, owned, supply, version,
 };
 
 /// Folders of this machine that paths in the file refer to.
@@ -72,6 +72,8 @@ pub fn build(config: &Config, catalog: &Catalog, context: &Context) -> Result<(C
         node_port_range: network::node_ports(config, &mut checks),
         fail_swap_on: fail_swap_on(config, &mut checks),
         supply: supply::supply(config, context, &mut checks),
+        dns: dns::dns(config, &network, &mut checks),
+        metrics: metrics::metrics(config, &mut checks),
     };
     let Some(version) = version.filter(|_| checks.findings.is_empty()) else { return Err(checks.findings) };
     let nodes = nodes.into_iter().map(|placed| placed.node).collect();
@@ -87,6 +89,8 @@ struct Parts {
     node_port_range: (u16, u16),
     fail_swap_on: bool,
     supply: Supply,
+    dns: Option<Dns>,
+    metrics: Option<Metrics>,
 }
 
 impl Parts {
@@ -111,6 +115,8 @@ impl Parts {
             fail_swap_on: self.fail_swap_on,
             ignore_docker_version: config.ignore_docker_version.value().copied().unwrap_or(false),
             supply: self.supply,
+            dns: self.dns,
+            metrics: self.metrics,
         }
     }
 }

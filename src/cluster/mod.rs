@@ -2,10 +2,13 @@
 
 mod build;
 mod checks;
+mod dns;
 mod grammar;
+mod metrics;
 mod network;
 mod nodes;
 mod owned;
+mod placement;
 mod supply;
 mod version;
 
@@ -20,8 +23,11 @@ use serde_json::{Map, Value};
 use crate::base::{KubernetesVersion, NodeName};
 
 pub use build::{Context, Loaded, build, load};
+pub use dns::{Dns, Scaling};
+pub use metrics::Metrics;
 pub use nodes::key_file_positions;
 pub use owned::{OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS};
+pub use placement::{Amount, Placement, Toleration, TolerationOperator, UpdateStrategy};
 pub use supply::{Downloads, EngineProxy, PrivateRegistry, Supply};
 
 /// Everything that `cluster.yml` says, resolved. Made only by the builder, which checks all rules.
@@ -53,6 +59,10 @@ pub struct Cluster {
     pub ignore_docker_version: bool,
     /// Where images and files come from.
     pub supply: Supply,
+    /// `dns`; none where the operator brings a name server.
+    pub dns: Option<Dns>,
+    /// `monitoring`; none for a cluster without metrics.
+    pub metrics: Option<Metrics>,
 }
 
 /// A node.

@@ -1,5 +1,6 @@
 //! `cluster.yml` as it is written: typed, strict, every value with its place. Defaults and rules are [`crate::cluster`]'s.
 
+mod addons;
 mod check;
 mod document;
 mod findings;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::base::Secret;
 
+pub use addons::{Dns, Monitoring, Placement, Scaling, TolerationEntry, UpdateStrategy};
 pub use findings::{Finding, Findings};
 pub use position::{At, Field, Position};
 pub use reference::reference;
@@ -57,6 +59,10 @@ pub struct Config {
     pub downloads: Downloads,
     /// `engine_proxy`.
     pub engine_proxy: EngineProxy,
+    /// `dns`.
+    pub dns: Dns,
+    /// `monitoring`.
+    pub monitoring: Monitoring,
 }
 
 /// An entry of `private_registries`.

@@ -59,6 +59,8 @@ fn cluster() -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 

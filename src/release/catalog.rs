@@ -245,6 +245,7 @@ mod tests {
             assert_eq!(images.etcd.tag(), format!("{}-0", choice("etcd_for", minor)));
             assert_eq!(images.pause.tag(), choice("pause_for", minor));
             assert_eq!(images.coredns.tag(), format!("v{}", setting("COREDNS")));
+            assert_eq!(images.metrics_server.tag(), format!("v{}", choice("metrics_server_for", minor)));
             assert_eq!(images.flannel.tag(), format!("v{}", setting("FLANNEL=").trim_start_matches('=')));
             assert_eq!(images.flannel_cni.tag(), format!("v{}", setting("FLANNEL_CNI")));
             assert_eq!(images.api_proxy.tag(), setting("HAPROXY"));

@@ -75,12 +75,8 @@ pub const ROOT: &[Key] = &[
     )
     .harmless(&["45"]),
     later("bastion_host", Section(BASTION), "leave it out, and run `provision` where the hosts can be reached"),
-    later(
-        "monitoring",
-        Section(addons::MONITORING),
-        "leave it out or write `provider: none`, and install metrics-server when the cluster is up",
-    ),
-    later("dns", Section(addons::DNS), "leave it out: CoreDNS is a part of every cluster, with its defaults"),
+    section("monitoring", addons::MONITORING),
+    section("dns", addons::DNS),
     later("upgrade_strategy", Section(addons::UPGRADE_STRATEGY), "leave it out: clusters are not upgraded yet"),
     left_out("restore", Section(RESTORE), INTERNAL),
     left_out("rotate_certificates", Section(ROTATE_CERTIFICATES), INTERNAL),

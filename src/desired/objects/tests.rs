@@ -46,6 +46,8 @@ fn cluster(version: &str, nodes: u8) -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 
