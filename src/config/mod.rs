@@ -6,6 +6,7 @@ mod document;
 mod findings;
 mod json;
 mod keys;
+mod manifest;
 mod position;
 mod read;
 mod reference;
@@ -20,6 +21,7 @@ use crate::base::Secret;
 
 pub use addons::{Dns, Monitoring, Placement, Scaling, TolerationEntry, UpdateStrategy};
 pub use findings::{Finding, Findings};
+pub use manifest::{Manifest, Manifests, manifests};
 pub use position::{At, Field, Position};
 pub use reference::reference;
 pub use source::Source;
@@ -63,6 +65,10 @@ pub struct Config {
     pub dns: Dns,
     /// `monitoring`.
     pub monitoring: Monitoring,
+    /// `addons`.
+    pub addons: Field<String>,
+    /// `addons_include`.
+    pub addons_include: Field<Vec<At<String>>>,
 }
 
 /// An entry of `private_registries`.

@@ -34,6 +34,8 @@ pub(super) fn config(root: &Node, source: Source, findings: &mut Vec<Finding>) -
         engine_proxy: engine_proxy(&top.section("engine_proxy")),
         dns: dns(&top.section("dns")),
         monitoring: monitoring(&top.section("monitoring")),
+        addons: top.text("addons"),
+        addons_include: top.texts("addons_include"),
     }
 }
 

@@ -38,6 +38,8 @@ struct Row {
     arguments: Arguments,
     #[serde(default)]
     configuration: Configuration,
+    #[serde(default)]
+    removed_apis: BTreeMap<String, String>,
 }
 
 /// The file's outermost level; rows stay untyped until they are merged.
@@ -104,6 +106,7 @@ impl Catalog {
             admission_plugins: row.admission_plugins.clone(),
             apiserver_stop_margin_seconds: row.apiserver_stop_margin_seconds,
             configuration: row.configuration.clone(),
+            removed_apis: row.removed_apis.clone(),
         })
     }
 

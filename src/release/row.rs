@@ -1,5 +1,7 @@
 //! A row of the catalog, made for one version.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -35,6 +37,9 @@ pub struct Release {
     pub arguments: Arguments,
     /// Differences in component configuration files.
     pub configuration: Configuration,
+    /// What is no longer served, as `policy/v1beta1 PodSecurityPolicy`, and the API version that took its place; empty for
+    /// none.
+    pub removed_apis: BTreeMap<String, String>,
 }
 
 /// How a row was proven.

@@ -67,6 +67,7 @@ pub fn cluster(version: &str, roles: &[Roles]) -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
         dns: Some(Default::default()),
         metrics: Some(Default::default()),
     }

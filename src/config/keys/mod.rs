@@ -9,7 +9,6 @@ mod sources;
 use super::schema::Shape::{Any, Flag, Integer, Section, Sections, Text, TextMap, Texts};
 use super::schema::{Key, honoured, later, left_out, our_section, ours, part, section};
 
-const NO_ADDONS_YET: &str = "leave it out, and apply the manifests with kubectl when the cluster is up";
 const NO_CERTIFICATES_YET: &str =
     "leave it out, and log in with a key file (`ssh_key_path`) or an agent (`ssh_agent_auth: true`)";
 const NO_INLINE_KEY_YET: &str = "write the key to a file with mode 0600 and name it with `ssh_key_path`";
@@ -24,8 +23,18 @@ pub const ROOT: &[Key] = &[
     section("network", network::NETWORK),
     section("authentication", AUTHENTICATION),
     left_out("authorization", Section(AUTHORIZATION), "RBAC and the node authorizer are always on"),
-    later("addons", Text, NO_ADDONS_YET),
-    later("addons_include", Texts, NO_ADDONS_YET),
+    honoured(
+        "addons",
+        Text,
+        "none",
+        "Objects of your own, applied after everything else: YAML with `---` between them, as a block (`addons: |`).",
+    ),
+    honoured(
+        "addons_include",
+        Texts,
+        "none",
+        "More of them: files, relative to the folder of this file, and addresses with a checksum, `https://example.org/a.yaml#sha256=HEX`.",
+    ),
     section("system_images", sources::SYSTEM_IMAGES),
     honoured(
         "ssh_key_path",

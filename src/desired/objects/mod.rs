@@ -38,6 +38,7 @@ pub fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object>, Desi
     for part in PARTS {
         objects.extend(part(cluster, release)?);
     }
+    objects.extend(cluster.addons.iter().flat_map(|addon| addon.objects.iter().cloned()));
     for object in &mut objects {
         mark(&mut object.body);
     }
