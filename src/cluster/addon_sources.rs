@@ -77,7 +77,9 @@ fn site(entry: &At<String>, checks: &mut Checks) -> Option<(String, Digest)> {
     let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
     if authority.contains('@') {
         let help = "fetch the file yourself and name its path here";
-        checks.fail(entry.at, "the address of an add-on holds no user and no password", help);
+        // Not shown, for the same reason.
+        let at = Position { width: 0, ..entry.at };
+        checks.fail(at, "the address of an add-on holds no user and no password", help);
         return None;
     }
     let digest = entry.value.split_once(CHECKSUM).and_then(|(_, digits)| Digest::parse(&digits.to_ascii_lowercase()));

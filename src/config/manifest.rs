@@ -32,31 +32,29 @@ pub struct Manifests {
 /// From a place in a text to the place that the operator sees.
 #[derive(Debug, Clone, Copy)]
 enum Way {
-    /// The text is a file.
-    Same,
-    /// It is a block in `cluster.yml`, so many lines down and columns to the right.
-    Block { lines: usize, columns: usize },
+    /// So many lines down and columns to the right: none for a file, those of the block for a text in `cluster.yml`.
+    Moved { lines: usize, columns: usize, shown: bool },
     /// It is written in `cluster.yml` in a way whose lines are not those of the text.
     Value(Position),
-    /// Nothing of it may be shown. The place is that of the text.
-    Hidden,
-    /// The same of a block.
-    HiddenBlock { lines: usize, columns: usize },
 }
 
 impl Way {
+    const FILE: Self = Self::Moved { lines: 0, columns: 0, shown: true };
+
+    /// The place of a part of the text, whose lines are counted as the operator counts them already.
     fn to(self, at: Position) -> Position {
         match self {
-            Self::Same => at,
-            Self::Block { lines, columns } => {
-                Position { line: at.line + lines, column: at.column + columns, width: at.width }
+            Self::Moved { columns, shown, .. } => {
+                Position { line: at.line, column: at.column + columns, width: if shown { at.width } else { 0 } }
             }
             Self::Value(place) => place,
-            Self::Hidden => Position { width: 0, ..at },
-            Self::HiddenBlock { lines, columns } => {
-                Position { line: at.line + lines, column: at.column + columns, width: 0 }
-            }
         }
+    }
+
+    /// The text with as many lines before it as stand before it in the file, so that its lines are numbered like the file's.
+    fn numbered(self, bytes: &[u8]) -> Vec<u8> {
+        let Self::Moved { lines, .. } = self else { return bytes.to_vec() };
+        [vec![b'\n'; lines], bytes.to_vec()].concat()
     }
 
     /// Lines of a text with a Secret are not shown: values of its own making stand in them.
@@ -67,9 +65,9 @@ impl Way {
             words.windows(2).any(|pair| pair == ["kind", "Secret"])
         });
         match self {
-            Self::Same if secret => Self::Hidden,
-            Self::Block { lines, columns } if secret => Self::HiddenBlock { lines, columns },
-            other => other,
+            Self::Moved { lines, columns, shown } => Self::Moved { lines, columns, shown: shown && !secret },
+            Self::Value(at) if secret => Self::Value(Position { width: 0, ..at }),
+            Self::Value(at) => Self::Value(at),
         }
     }
 }
@@ -104,7 +102,7 @@ impl Manifest {
 /// Reads a file. `origin` is the name that findings show.
 pub fn manifests(bytes: &[u8], origin: &str) -> Manifests {
     let text = document::shown_text(bytes);
-    read(bytes, Source::new(origin, &text), Way::Same.without_secrets(&text))
+    read(bytes, Source::new(origin, &text), Way::FILE.without_secrets(&text))
 }
 
 impl Config {
@@ -117,7 +115,7 @@ impl Config {
 }
 
 fn read(bytes: &[u8], source: Source, way: Way) -> Manifests {
-    let (roots, mut findings) = document::read_all(bytes);
+    let (roots, mut findings) = document::read_all(&way.numbered(bytes));
     let manifest = |node: Arc<Node>| Manifest { body: json::manifest(&node, &mut findings), node, way };
     let list = roots.into_iter().map(manifest).collect();
     let findings = findings.into_iter().map(|finding| Finding { at: way.to(finding.at), ..finding }).collect();
@@ -128,11 +126,11 @@ impl Source {
     /// How the lines of a text in this file are found. A block's lines are the file's, moved; whether it is one is seen by
     /// comparing them, whatever the way in which YAML was told so.
     fn way_to(&self, written: &At<String>) -> Way {
-        let first = written.at.line;
-        [first, first + 1]
-            .into_iter()
-            .find_map(|line| self.block_at(line, &written.value))
-            .unwrap_or(Way::Value(written.at))
+        // The reader tells of the first line that is not blank, or of the one before.
+        let blank = written.value.lines().take_while(|line| line.trim().is_empty()).count();
+        let first = written.at.line.saturating_sub(blank);
+        let found = [first, first + 1].into_iter().find_map(|line| self.block_at(line, &written.value));
+        found.unwrap_or(Way::Value(written.at))
     }
 
     fn block_at(&self, first: usize, text: &str) -> Option<Way> {
@@ -146,7 +144,7 @@ impl Source {
             }
             columns = Some(before.len());
         }
-        Some(Way::Block { lines: first - 1, columns: columns? })
+        Some(Way::Moved { lines: first - 1, columns: columns?, shown: true })
     }
 }
 
@@ -170,14 +168,14 @@ mod tests {
         assert_eq!(manifests.list[0].place(&["spec", "name"]).line, 5);
         let broken = inline("addons: |\n    kind: [\n    b: }\n");
         let at = broken.findings.iter().next().unwrap().at;
-        assert_eq!(at.line, 3, "{}", broken.findings);
+        assert_eq!((at.line, at.column), (2, 11), "{}", broken.findings);
     }
 
     #[test]
     fn what_is_no_block_is_found_at_its_beginning() {
-        for yaml in ["addons: \"kind: A\\nb: [\"\n", "addons: >\n  kind: A\n\n  b: [\n"] {
+        for (yaml, place) in [("addons: \"kind: A\\nb: [\"\n", (1, 9)), ("addons: >\n  kind: A\n\n  b: [\n", (2, 3))] {
             let at = inline(yaml).findings.iter().next().unwrap().at;
-            assert_eq!((at.line, at.column), (1, 9), "{yaml}");
+            assert_eq!((at.line, at.column), place, "{yaml}");
         }
     }
 
