@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::config::{self, At, Config, Field, shown};
+use crate::config::{self, At, Config, Field, TextsMap, shown};
 
 use super::checks::Checks;
 use super::placement::{self, Placement, UpdateStrategy};
@@ -165,11 +165,7 @@ fn reverse(field: &Field<Vec<At<String>>>, checks: &mut Checks) -> Vec<String> {
     written.iter().map(|zone| zone.value.clone()).collect()
 }
 
-fn stub_domains(
-    field: &Field<Vec<(At<String>, Vec<At<String>>)>>,
-    network: &Network,
-    checks: &mut Checks,
-) -> BTreeMap<String, Vec<String>> {
+fn stub_domains(field: &TextsMap, network: &Network, checks: &mut Checks) -> BTreeMap<String, Vec<String>> {
     let mut domains = BTreeMap::new();
     for (domain, written) in field.value().map(Vec::as_slice).unwrap_or_default() {
         if let Err(rule) = grammar::dns_name(&domain.value) {

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::base::Secret;
 
-pub use addons::{Dns, Monitoring, Placement, Scaling, TolerationEntry, UpdateStrategy};
+pub use addons::{Dns, Monitoring, Placement, Scaling, TextMap, TextsMap, TolerationEntry, UpdateStrategy};
 pub use findings::{Finding, Findings};
 pub use manifest::{Manifest, Manifests, manifests};
 pub use position::{At, Field, Position};

@@ -6,8 +6,8 @@ use super::findings::Finding;
 use super::tree::{Entry, Node};
 use super::{
     At, Config, Dns, Downloads, EngineProxy, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Monitoring,
-    Network, NodeEntry, Placement, Position, RegistryEntry, Scaling, Services, Source, TaintEntry, TolerationEntry,
-    UpdateStrategy,
+    Network, NodeEntry, Placement, Position, RegistryEntry, Scaling, Services, Source, TaintEntry, TextMap, TextsMap,
+    TolerationEntry, UpdateStrategy,
 };
 use super::{document::quoted, json};
 use crate::base::Secret;
@@ -231,7 +231,7 @@ impl<'a> Map<'a> {
         })
     }
 
-    fn text_map(&self, name: &str) -> Field<Vec<(At<String>, At<String>)>> {
+    fn text_map(&self, name: &str) -> TextMap {
         self.field(name, |node| {
             let text = |entry: &Entry| match entry.value.text() {
                 Some(text) => Some((entry.key.clone(), At { value: text.to_owned(), at: entry.value.at })),
@@ -243,7 +243,7 @@ impl<'a> Map<'a> {
         })
     }
 
-    fn texts_map(&self, name: &str) -> Field<Vec<(At<String>, Vec<At<String>>)>> {
+    fn texts_map(&self, name: &str) -> TextsMap {
         self.field(name, |node| {
             let text = |item: &Arc<Node>| item.text().map(|text| At { value: text.to_owned(), at: item.at });
             let texts = |entry: &Entry| match entry.value.sequence() {
