@@ -60,6 +60,8 @@ fn cluster() -> Cluster {
         ignore_docker_version: false,
         supply: Default::default(),
         addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 

@@ -46,6 +46,8 @@ fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSec
         ignore_docker_version: false,
         supply: Default::default(),
         addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 

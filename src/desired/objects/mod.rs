@@ -2,6 +2,8 @@
 
 mod coredns;
 mod flannel;
+mod metrics_server;
+mod placement;
 mod pod_security;
 mod rbac;
 #[cfg(test)]
@@ -24,11 +26,12 @@ type Part = fn(&Cluster, &Release) -> Result<Vec<Object>, DesiredError>;
 
 /// The tool's add-ons by name: without roles and policies no pod is admitted, without a network none starts. A name may
 /// stand in several rows.
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("access", rbac::objects),
     ("pod-security", pod_security::objects),
     (NETWORK, flannel::objects),
     ("dns", coredns::objects),
+    ("metrics-server", metrics_server::objects),
 ];
 
 /// The add-on without which no node becomes Ready.
@@ -51,6 +54,11 @@ pub fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object>, Desi
         mark(&mut object.body);
     }
     Ok(objects)
+}
+
+/// Makes of [`objects`] what the hosts ask for: the number of CPU cores of all nodes decides how often CoreDNS runs.
+pub fn fit_to_cores(objects: &mut [Object], cluster: &Cluster, cores: u64) {
+    coredns::fit_to_cores(objects, cluster, cores);
 }
 
 /// The keys of [`objects`], in the same order: what has to be looked at.
