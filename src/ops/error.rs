@@ -52,7 +52,7 @@ pub enum OperationError {
     #[error("stopped; what was done stays")]
     Cancelled,
     /// Steps failed.
-    #[error("{} of the steps failed: {}", failed.len(), steps(failed))]
+    #[error("{} of the steps failed:{}", failed.len(), steps(failed))]
     Incomplete {
         /// Steps with their errors.
         failed: Vec<(StepId, String)>,
@@ -84,7 +84,8 @@ fn lines(findings: &[PreflightFinding]) -> String {
     lines.join("\n")
 }
 
+/// One line each: the first one of an error says it all in short.
 fn steps(failed: &[(StepId, String)]) -> String {
-    let names: Vec<&str> = failed.iter().map(|(id, _)| id.0.as_str()).collect();
-    names.join(", ")
+    let first = |error: &str| error.lines().next().unwrap_or_default().to_owned();
+    failed.iter().map(|(id, error)| format!("\n  {id}: {}", first(error))).collect()
 }

@@ -1,6 +1,6 @@
 //! Connect, look, render, plan: everything that `plan` and `up` have in common. Changes nothing anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use crate::observe::{self, Subject};
 use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
 use crate::release::Release;
-use crate::state::{HostFacts, Observed, ObservedHost};
+use crate::state::{HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind};
 
 use super::connect::{Connections, Reach};
 use super::load::Loaded;
@@ -104,6 +104,7 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
         endpoints: endpoints.as_deref().map(|endpoints| endpoints as &dyn ReadEndpoints),
         request: desired::look_request(cluster, &input.loaded.release),
         objects: desired::object_keys(cluster, &input.loaded.release)?,
+        kinds: kinds(cluster),
     };
     let observed = observe::gather(&subject).await;
     tell_round_trips(input.events, &hosts);
@@ -130,6 +131,13 @@ fn first_unpacking(input: &SurveyInput<'_>) -> Option<JoinHandle<Result<Vec<Unpa
     }
     let bundles = input.bundles.clone();
     Some(tokio::task::spawn_blocking(move || bundles.cni_plugins(&version)))
+}
+
+/// Kinds that the operator's add-ons use.
+fn kinds(cluster: &Cluster) -> Vec<ResourceKind> {
+    let objects = cluster.addons.iter().flat_map(|addon| &addon.objects);
+    let kinds: BTreeSet<ResourceKind> = objects.map(|object| object.key.resource_kind()).collect();
+    kinds.into_iter().collect()
 }
 
 fn tell_round_trips(events: &dyn EventSink, hosts: &BTreeMap<NodeName, SharedHost>) {
@@ -203,7 +211,7 @@ fn rendered(
     })?;
     resolved.record.addons = input.loaded.addons.pinned();
     let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, completion));
-    let desired = desired::render(&desired::Input {
+    let mut desired = desired::render(&desired::Input {
         cluster,
         facts: &facts(observed),
         bundle: &completion.bundle,
@@ -212,6 +220,9 @@ fn rendered(
         etcd_token: &etcd.token,
         registry_authorities: &input.loaded.authorities.registries,
     })?;
+    if let ObservedApi::Reached { served, .. } = &observed.api {
+        desired::complete_objects(&mut desired.objects, served);
+    }
     Ok(Rendered { resolved, etcd, desired })
 }
 
@@ -240,7 +251,8 @@ fn new_etcd_record(cluster: &Cluster, completion: &Completion) -> EtcdRecord {
 
 fn history(state: &State, loaded: &Loaded, etcd: &EtcdRecord) -> History {
     let completed_nodes = state.current().map(|generation| nodes_of(&generation.config, loaded)).unwrap_or_default();
-    History { completed_nodes, complete_etcd_members: etcd.seen_complete.iter().cloned().collect() }
+    let complete_etcd_members = etcd.seen_complete.iter().cloned().collect();
+    History { completed_nodes, complete_etcd_members, untouched: state.is_new() }
 }
 
 /// Nodes of a configuration that was applied once; if this version no longer reads it, those of today's file.

@@ -56,6 +56,7 @@ impl HostInput<'_> {
             action,
             after: Vec::new(),
             log: None,
+            contained: false,
         }
     }
 

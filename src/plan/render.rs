@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Plan, Refusal, Step};
+use super::{Action, Plan, Refusal, Step};
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +45,11 @@ fn host_of(step: &Step) -> String {
 }
 
 fn step_lines(step: &Step, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mark = if step.action.is_wait() { ' ' } else { '+' };
+    let mark = match step.action {
+        Action::Delete(_) => '-',
+        _ if step.action.is_wait() => ' ',
+        _ => '+',
+    };
     writeln!(formatter, "  {mark} {}: {}", step.title, step.reason)?;
     if step.details.len() > 1 || step.details.first().is_some_and(|line| *line != step.reason) {
         for line in &step.details {

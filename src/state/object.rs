@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::ResourceKind;
 use crate::base::NodeName;
 
+/// Who the API says owns the fields that the tool writes.
+pub const FIELD_MANAGER: &str = "provision";
+
 /// What names an object: group and version, kind, namespace, name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
@@ -22,6 +25,17 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    /// Whether both name the same object, which all versions of its group show.
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        (self.group(), &self.kind, &self.namespace, &self.name)
+            == (other.group(), &other.kind, &other.namespace, &other.name)
+    }
+
+    /// The group of its kind; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
     /// Its kind, with the version.
     pub fn resource_kind(&self) -> ResourceKind {
         ResourceKind { api_version: self.api_version.clone(), kind: self.kind.clone() }
@@ -77,6 +91,15 @@ impl Object {
     pub fn of(self, addon: &str) -> Self {
         Self { addon: addon.to_owned(), ..self }
     }
+}
+
+/// A live object that shall go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// What names it.
+    pub key: ObjectKey,
+    /// What tells it from an earlier or later one of that name.
+    pub uid: String,
 }
 
 /// Without the body, which may be a Secret's.

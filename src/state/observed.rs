@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ImageReference, ObjectKey, ObservedContainer, ObservedEntry};
+use super::{ImageReference, ObjectKey, ObservedContainer, ObservedEntry, Resident, Resource, ResourceKind};
 use crate::base::{Digest, NodeName};
 
 /// Everything that a run knows about the world before it plans.
@@ -158,6 +158,10 @@ pub enum ObservedApi {
     Reached {
         /// Live objects by key.
         objects: BTreeMap<ObjectKey, Value>,
+        /// Those kinds of the operator's add-ons that it serves.
+        served: BTreeMap<ResourceKind, Resource>,
+        /// What lies in the namespaces and definitions that are kept no longer.
+        residents: BTreeMap<ObjectKey, Vec<Resident>>,
     },
 }
 

@@ -5,21 +5,21 @@ mod flannel;
 mod metrics_server;
 mod placement;
 mod pod_security;
+mod prepare;
 mod rbac;
 #[cfg(test)]
 mod tests;
-
-use serde_json::{Value, json};
 
 use super::DesiredError;
 use crate::cluster::Cluster;
 use crate::release::Release;
 use crate::state::{Object, ObjectKey};
 
+pub(super) use prepare::stamp;
+pub use prepare::{KEEP, MANAGED_BY, STAMP, complete, complete_objects};
+
 /// Where all system pods live; the only namespace exempt from pod security.
 const SYSTEM_NAMESPACE: &str = "kube-system";
-/// The label by which everything of ours is found, and its value.
-const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "provision");
 
 /// Gives the objects of one add-on; none where the cluster does without.
 type Part = fn(&Cluster, &Release) -> Result<Vec<Object>, DesiredError>;
@@ -51,7 +51,7 @@ pub fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object>, Desi
         objects.extend(addon.objects.iter().cloned().map(|object| object.of(&addon.name)));
     }
     for object in &mut objects {
-        mark(&mut object.body);
+        prepare::prepare(&mut object.body);
     }
     Ok(objects)
 }
@@ -68,13 +68,4 @@ pub fn fit_to_cores(objects: &mut [Object], cluster: &Cluster, cores: u64) {
 /// As for [`objects`].
 pub fn object_keys(cluster: &Cluster, release: &Release) -> Result<Vec<ObjectKey>, DesiredError> {
     Ok(objects(cluster, release)?.into_iter().map(|object| object.key).collect())
-}
-
-/// Labels an object as ours.
-fn mark(body: &mut Value) {
-    let labels = &mut body["metadata"]["labels"];
-    if labels.is_null() {
-        *labels = json!({});
-    }
-    labels[MANAGED_BY.0] = MANAGED_BY.1.into();
 }
