@@ -22,15 +22,15 @@ use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
 
-use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Progress};
+use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Lenience, Progress};
 use super::exit;
 
 /// Runs a command to its exit code.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Validate(common) => validate(&common),
-        Command::Plan(connect) => block_on(plan(&connect)),
-        Command::Up { connect, yes } => block_on(up(&connect, yes)),
+        Command::Plan { connect, lenience } => block_on(plan(&connect, lenience)),
+        Command::Up { connect, lenience, yes } => block_on(up(&connect, lenience, yes)),
         Command::Images { common, kubernetes_version, targets } => {
             images(&common, kubernetes_version.as_deref(), targets)
         }
@@ -176,6 +176,7 @@ impl Invocation {
             reach: &self.reach,
             now: self.now,
             events: &self.console,
+            allow_missing_images: false,
         }
     }
 
@@ -203,10 +204,10 @@ fn console(progress: Progress) -> Console {
     }
 }
 
-async fn plan(connect: &Connect) -> Result<u8> {
+async fn plan(connect: &Connect, lenience: Lenience) -> Result<u8> {
     let invocation = Invocation::open_whole(connect).await?;
     let state = invocation.peek()?;
-    let survey = ops::survey(&invocation.survey_input(&state)).await?;
+    let survey = ops::survey(&lenient(invocation.survey_input(&state), lenience)).await?;
     for text in survey.notices() {
         invocation.console.emit(Event::Notice { text });
     }
@@ -216,7 +217,11 @@ async fn plan(connect: &Connect) -> Result<u8> {
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })
 }
 
-async fn up(connect: &Connect, yes: bool) -> Result<u8> {
+fn lenient<'a>(input: SurveyInput<'a>, lenience: Lenience) -> SurveyInput<'a> {
+    SurveyInput { allow_missing_images: lenience.allow_missing_images, ..input }
+}
+
+async fn up(connect: &Connect, lenience: Lenience, yes: bool) -> Result<u8> {
     let invocation = Invocation::open_whole(connect).await?;
     let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
     let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
@@ -226,8 +231,12 @@ async fn up(connect: &Connect, yes: bool) -> Result<u8> {
     let cancellation = Cancellation::default();
     let interrupts = tokio::spawn(listen(cancellation.clone()));
     let consent = Terminal { console: &invocation.console, yes };
-    let input =
-        UpInput { survey: invocation.survey_input(&state), run, consent: &consent, cancellation: &cancellation };
+    let input = UpInput {
+        survey: lenient(invocation.survey_input(&state), lenience),
+        run,
+        consent: &consent,
+        cancellation: &cancellation,
+    };
     let result = ops::up(&mut folder, &input).await;
     interrupts.abort();
     invocation.console.finish();

@@ -65,7 +65,7 @@ pub(super) async fn explain(
 ) -> Option<NotReady> {
     let not_ready = |addon: &str, troubles| NotReady { addon: addon.to_owned(), seconds, reason, troubles };
     match condition {
-        Condition::WorkloadReady { addon, key } => {
+        Condition::WorkloadReady { addon, key } | Condition::OnlyImagesMissing { addon, key, .. } => {
             let troubles = troubles(std::slice::from_ref(key), context).await;
             Some(not_ready(addon, troubles))
         }

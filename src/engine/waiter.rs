@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::base::StepId;
 use crate::endpoints::EndpointError;
 use crate::event::Event;
+use crate::kubeapi::waits_for_images;
 use crate::plan::{Condition, condition, has_condition, job_failure, workload_is_ready, workload_progress};
 use crate::state::ObjectKey;
 
@@ -123,6 +124,9 @@ async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Not> 
             Ok(node_condition(&live)?)
         }
         Condition::WorkloadReady { key, .. } => workload(&object(key, context).await?),
+        Condition::OnlyImagesMissing { key, images, .. } => {
+            only_images_missing(&object(key, context).await?, images, context).await
+        }
         Condition::Established { keys, .. } => established(keys, context).await,
         Condition::ServiceAvailable { key, .. } => Ok(available(&object(key, context).await?)?),
         Condition::ComponentHealthy(node, component) => match component.health_port() {
@@ -140,6 +144,22 @@ fn workload(live: &Value) -> Result<(), Not> {
         Some(reason) => Err(Not::Ever(reason)),
         None => Err(Not::Yet(workload_progress(live))),
     }
+}
+
+/// Pods that are admitted and lack nothing but images.
+async fn only_images_missing(live: &Value, images: &[String], context: &Context<'_>) -> Result<(), Not> {
+    let pods = context.world.endpoints.pods(live).await?;
+    let number = |pointer: &str| live.pointer(pointer).and_then(Value::as_u64);
+    let wanted = match live["kind"].as_str() {
+        Some("DaemonSet") => number("/status/desiredNumberScheduled").filter(|wanted| *wanted > 0),
+        _ => number("/spec/replicas").or(Some(1)),
+    };
+    let there = u64::try_from(pods.len()).unwrap_or(u64::MAX);
+    if wanted.is_none_or(|wanted| there < wanted) {
+        return Err(format!("{there} of {} pods are there", wanted.unwrap_or_default()).into());
+    }
+    let unready = pods.iter().filter(|pod| !has_condition(pod, "Ready"));
+    Ok(unready.map(|pod| waits_for_images(pod, images)).collect::<Result<(), String>>()?)
 }
 
 async fn established(keys: &[ObjectKey], context: &Context<'_>) -> Result<(), Not> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::StepId;
-use crate::plan::{Plan, PreflightFinding};
+use crate::plan::{MissingImage, Plan, PreflightFinding};
 
 /// What stopped an operation. The edge turns it into text, hint and exit code.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,9 @@ pub enum OperationError {
     /// The operator stopped the run.
     #[error("stopped; what was done stays")]
     Cancelled,
+    /// All was done, and pods wait for images that nobody has.
+    #[error("all is done but that pods wait for images:{}", waiting(.0))]
+    MissingImages(Vec<MissingImage>),
     /// Steps failed.
     #[error("{} of the steps failed:{}", failed.len(), steps(failed))]
     Incomplete {
@@ -70,6 +73,9 @@ impl OperationError {
             Self::Supply(_) => {
                 Some("nothing was changed on any host; mend the findings, or give a bundle: --bundle PATH")
             }
+            Self::MissingImages(_) => {
+                Some("give them in a bundle (--bundle PATH) or in a registry, and run `provision up` again")
+            }
             Self::Refused(_) => Some("nothing was changed on any host"),
             Self::State(_) | Self::Keys(_) => {
                 Some("nothing was changed on any host; put the state folder back from a copy, see docs/state.md")
@@ -82,6 +88,10 @@ impl OperationError {
 fn lines(findings: &[PreflightFinding]) -> String {
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     lines.join("\n")
+}
+
+fn waiting(images: &[MissingImage]) -> String {
+    images.iter().map(|image| format!("\n  {image}")).collect()
 }
 
 /// One line each: the first one of an error says it all in short.

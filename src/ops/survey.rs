@@ -81,6 +81,8 @@ pub struct SurveyInput<'a> {
     pub now: i64,
     /// Where progress goes.
     pub events: &'a dyn EventSink,
+    /// Whether pods may wait for images that nobody has.
+    pub allow_missing_images: bool,
 }
 
 /// Looks at the world and makes the plan. Pre-flight errors of all hosts come together.
@@ -174,6 +176,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
         sources: &resolved.sources,
         history: &history,
         renewals: &completion.renewals,
+        allow_missing_images: input.allow_missing_images,
     };
     findings.extend(plan::leftovers(&plan_input));
     findings.extend(plan::way_out(&plan_input));

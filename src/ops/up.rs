@@ -63,6 +63,7 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
                 && generation.lock.pins.addons == survey.resolved.record.addons
         });
     if survey.plan.is_empty() && finished {
+        whole(&survey)?;
         return Ok(UpOutcome::NothingToDo);
     }
     if survey.plan.changes() > 0 && !input.consent.ask(&survey.plan).await {
@@ -77,6 +78,7 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
     let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
     remember_members(folder, &survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
+    whole(&survey)?;
     pin_pod_images(folder, &survey).await?;
     folder.complete_generation(generation)?;
     Ok(UpOutcome::Applied { steps })
@@ -116,6 +118,12 @@ fn conclude(outcome: &Outcome) -> Result<(), OperationError> {
         return Err(OperationError::Incomplete { failed: outcome.failed.clone() });
     }
     if outcome.is_complete() { Ok(()) } else { Err(OperationError::Cancelled) }
+}
+
+/// A cluster whose pods lack images is not what the file asks for.
+fn whole(survey: &Survey) -> Result<(), OperationError> {
+    let missing = &survey.plan.missing_images;
+    if missing.is_empty() { Ok(()) } else { Err(OperationError::MissingImages(missing.clone())) }
 }
 
 /// Members that were seen in a whole cluster never start with empty data again.

@@ -285,25 +285,37 @@ pub(super) fn waits(input: &Input<'_>, plan: &mut Plan) {
     if input.cluster.network.plugin == NetworkPlugin::None && !all_ready {
         return;
     }
+    // Where no node has a network, only the pods of its plugin come to be.
+    let none_has_network = input.cluster.nodes.iter().all(|node| plan.is_without_network(&node.name));
     let ready: Vec<StepId> = input.cluster.nodes.iter().map(|node| host_id(&node.name, "ready")).collect();
     let own = own_objects(input);
     for (position, object) in input.desired.objects.iter().enumerate() {
-        let Some(condition) = awaited(object) else { continue };
+        if none_has_network && object.addon != NETWORK {
+            continue;
+        }
+        let Some(condition) = awaited(object, plan) else { continue };
         let applied = applying_step(plan, &object.key);
         if applied.is_none() && live(input, &object.key).is_some_and(|live| holds(&condition, live)) {
             continue;
         }
         let is_own = position < own;
         let of = if is_own { String::new() } else { format!(" of add-on {}", object.addon) };
-        let title = format!("wait for {}{of} to be ready", object.key);
+        let title = match &condition {
+            Condition::OnlyImagesMissing { .. } => format!("wait until pods of {} wait for their images", object.key),
+            _ => format!("wait for {}{of} to be ready", object.key),
+        };
         let step = wait(ready_id(object, is_own), None, title, condition);
         plan.steps.push(Step { after: ready.iter().cloned().chain(applied).collect(), contained: true, ..step });
     }
 }
 
 /// What an object is awaited by, where it is one that can be.
-fn awaited(object: &Object) -> Option<Condition> {
+fn awaited(object: &Object, plan: &Plan) -> Option<Condition> {
     let (addon, key) = (object.addon.clone(), object.key.clone());
+    let images = plan.missing_of(&key);
+    if !images.is_empty() {
+        return Some(Condition::OnlyImagesMissing { addon, key, images });
+    }
     match key.kind.as_str() {
         // One without a service is answered by the apiserver itself.
         "APIService" if object.body["spec"]["service"].is_object() => Some(Condition::ServiceAvailable { addon, key }),
@@ -317,6 +329,8 @@ fn awaited(object: &Object) -> Option<Condition> {
 fn holds(condition: &Condition, live: &Value) -> bool {
     match condition {
         Condition::ServiceAvailable { .. } => has_condition(live, "Available"),
+        // Only its pods can tell.
+        Condition::OnlyImagesMissing { .. } => false,
         _ => workload_is_ready(live),
     }
 }

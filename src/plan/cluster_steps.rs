@@ -154,7 +154,8 @@ fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
     // Without a network plugin of ours a node becomes Ready only when the operator has installed one.
     let by_operator = input.cluster.network.plugin == crate::cluster::NetworkPlugin::None;
     let ready = live.is_some_and(node_is_ready);
-    if !by_operator && (!ready || plan.has(&unit)) {
+    let waits_for_images = plan.is_without_network(&node.name);
+    if !by_operator && !waits_for_images && (!ready || plan.has(&unit)) {
         let step = wait(
             host_id(&node.name, "ready"),
             Some(name()),

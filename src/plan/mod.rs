@@ -6,6 +6,7 @@ mod container_steps;
 mod file_steps;
 mod host_steps;
 mod inventory_steps;
+mod missing_image;
 mod object_difference;
 mod owned_fields;
 mod preflight;
@@ -27,6 +28,7 @@ use crate::pki::RenewalDue;
 use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedHost};
 
 pub use inventory_steps::strangers;
+pub use missing_image::MissingImage;
 pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
@@ -77,6 +79,8 @@ pub struct Input<'a> {
     pub history: &'a History,
     /// Certificates of a cluster that has run and that no longer say what they must, or run out.
     pub renewals: &'a [RenewalDue],
+    /// Whether pods may wait for images that nobody has.
+    pub allow_missing_images: bool,
 }
 
 impl Input<'_> {

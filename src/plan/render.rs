@@ -19,6 +19,9 @@ impl fmt::Display for Plan {
                 step_lines(step, formatter)?;
             }
         }
+        for missing in &self.missing_images {
+            writeln!(formatter, "missing: {missing}")?;
+        }
         for refusal in &self.refusals {
             refusal_lines(refusal, formatter)?;
         }

@@ -5,7 +5,7 @@ use crate::desired::NodeMetadata;
 use crate::host::{Change, LogSource};
 use crate::state::{Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind};
 
-use super::Refusal;
+use super::{MissingImage, Refusal};
 
 /// Everything that a run would do. Empty means that the world is as desired.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Changes that are wanted and not possible; one of them stops the whole run before it begins.
     pub refusals: Vec<Refusal>,
+    /// Images of pods that nobody has; the run goes on without them.
+    pub missing_images: Vec<MissingImage>,
 }
 
 impl Plan {
@@ -114,6 +116,15 @@ pub enum Condition {
         addon: String,
         /// The workload.
         key: ObjectKey,
+    },
+    /// All pods of a workload are there, and each is ready or waits for nothing but one of these images.
+    OnlyImagesMissing {
+        /// Whose it is.
+        addon: String,
+        /// The workload.
+        key: ObjectKey,
+        /// The images by name.
+        images: Vec<String>,
     },
     /// The API serves the kinds of all these definitions.
     Established {

@@ -127,6 +127,7 @@ fn up(
         reach: &reach,
         now: NOW,
         events: &Silent,
+        allow_missing_images: false,
     };
     let input = UpInput { survey, run, consent, cancellation: &Cancellation::default() };
     runtime.block_on(ops::up(&mut folder, &input))
