@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ops::PATIENCE;
+
 /// Kubernetes on your own machines, from one cluster.yml.
 #[derive(Debug, Parser)]
 #[command(name = "provision", version, disable_help_subcommand = true)]
@@ -31,6 +33,9 @@ pub enum Command {
         connect: Connect,
         #[command(flatten)]
         lenience: Lenience,
+        /// Seconds that a step waits for what it has started, such as pods that pull large images.
+        #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
+        step_timeout: u64,
         /// Do not ask before changing something.
         #[arg(long, short)]
         yes: bool,

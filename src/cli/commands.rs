@@ -30,7 +30,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Validate(common) => validate(&common),
         Command::Plan { connect, lenience } => block_on(plan(&connect, lenience)),
-        Command::Up { connect, lenience, yes } => block_on(up(&connect, lenience, yes)),
+        Command::Up { connect, lenience, step_timeout, yes } => {
+            block_on(up(&connect, lenience, Duration::from_secs(step_timeout), yes))
+        }
         Command::Images { common, kubernetes_version, targets } => {
             images(&common, kubernetes_version.as_deref(), targets)
         }
@@ -221,7 +223,7 @@ fn lenient<'a>(input: SurveyInput<'a>, lenience: Lenience) -> SurveyInput<'a> {
     SurveyInput { allow_missing_images: lenience.allow_missing_images, ..input }
 }
 
-async fn up(connect: &Connect, lenience: Lenience, yes: bool) -> Result<u8> {
+async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool) -> Result<u8> {
     let invocation = Invocation::open_whole(connect).await?;
     let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
     let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
@@ -236,6 +238,7 @@ async fn up(connect: &Connect, lenience: Lenience, yes: bool) -> Result<u8> {
         run,
         consent: &consent,
         cancellation: &cancellation,
+        patience,
     };
     let result = ops::up(&mut folder, &input).await;
     interrupts.abort();

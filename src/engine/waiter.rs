@@ -23,9 +23,6 @@ fn pause(waited: Duration) -> Duration {
     (waited / 20).clamp(Duration::from_millis(100), Duration::from_millis(500))
 }
 
-/// Longer than the slowest start seen on two busy cores, times ten.
-const DEADLINE: Duration = Duration::from_secs(300);
-
 /// Waits for a condition and reports each new reason why it does not hold yet. `halted` ends the wait: another step has
 /// failed.
 pub(super) async fn wait(
@@ -94,8 +91,8 @@ where
         if halted.load(Ordering::Relaxed) {
             return Err(StepError::Abandoned);
         }
-        if started.elapsed() > DEADLINE {
-            return Err(StepError::TimedOut { seconds: DEADLINE.as_secs(), reason });
+        if started.elapsed() > context.world.patience {
+            return Err(StepError::TimedOut { seconds: context.world.patience.as_secs(), reason });
         }
         if reason != last {
             context.events.emit(Event::StepWaits { step: step.clone(), reason: reason.clone() });

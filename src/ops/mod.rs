@@ -26,4 +26,4 @@ pub use load::{Loaded, Setup, load};
 pub use status::{Status, status};
 pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};
-pub use up::{Consent, UpInput, UpOutcome, up};
+pub use up::{Consent, PATIENCE, UpInput, UpOutcome, up};

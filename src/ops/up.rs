@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 
@@ -46,7 +47,12 @@ pub struct UpInput<'a> {
     pub consent: &'a dyn Consent,
     /// The operator's wish to stop.
     pub cancellation: &'a Cancellation,
+    /// How long a step waits for what it has started.
+    pub patience: Duration,
 }
+
+/// Longer than the slowest start seen on two busy cores, times ten.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
@@ -108,6 +114,7 @@ async fn execute(
         endpoints,
         facts: facts(&survey.observed),
         look: survey.request.clone(),
+        patience: input.patience,
     };
     let context = Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
     Ok(engine::run(&survey.plan, &input.run, &context).await)

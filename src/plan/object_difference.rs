@@ -322,6 +322,72 @@ mod tests {
         assert_eq!(lines(&policy, &json!({"kind": "PodSecurityPolicy", "spec": {}})).len(), 1);
     }
 
+    /// An object as applied by us, with what the server keeps account of.
+    fn live(spec: Value, fields: Value, stamp: &str) -> Value {
+        let fields = json!({
+            "manager": "provision", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:spec": fields},
+        });
+        let metadata = json!({"annotations": {STAMP: stamp}, "managedFields": [fields]});
+        json!({"apiVersion": "v1", "metadata": metadata, "spec": spec})
+    }
+
+    fn wanted(spec: Value) -> Value {
+        json!({"apiVersion": "v1", "metadata": {"annotations": {STAMP: "1"}}, "spec": spec})
+    }
+
+    #[test]
+    fn items_of_a_list_are_told_apart_by_their_keys_and_others_may_add_some() {
+        let port = |number: u16, name: &str| json!({"port": number, "protocol": "TCP", "name": name});
+        let item = |fields: Value| json!({"f:ports": {"k:{\"port\":53,\"protocol\":\"TCP\"}": fields}});
+        let ours = wanted(json!({"ports": [{"port": 53, "name": "dns"}]}));
+        let untouched = item(json!({".": {}, "f:port": {}, "f:name": {}}));
+        let with = |ports: Value| live(json!({"ports": ports}), untouched.clone(), "1");
+        assert_eq!(lines(&ours, &with(json!([port(9153, "other"), port(53, "dns")]))), [""; 0]);
+        let ports = json!([port(9153, "other"), port(53, "edited")]);
+        let edited = live(json!({"ports": ports}), item(json!({".": {}, "f:port": {}})), "1");
+        assert_eq!(lines(&ours, &edited), [r#"spec.ports[0].name is "edited", wanted "dns""#]);
+        assert_eq!(lines(&ours, &with(json!([port(9153, "other")]))).len(), 1);
+    }
+
+    #[test]
+    fn a_value_that_the_server_keeps_in_its_own_words_is_no_difference_while_it_is_ours() {
+        let ours = wanted(json!({"window": "1h", "replicas": 1}));
+        let fields = json!({"f:window": {}, "f:replicas": {}});
+        let is = json!({"window": "1h0m0s", "replicas": 1});
+        assert_eq!(lines(&ours, &live(is.clone(), fields.clone(), "1")), [""; 0]);
+        // Whoever else writes the field becomes its owner.
+        assert_eq!(lines(&ours, &live(is.clone(), json!({"f:replicas": {}}), "1")).len(), 1);
+        // What was applied last was something else.
+        assert_eq!(lines(&ours, &live(is, fields.clone(), "2")).len(), 1);
+        let scaled = live(json!({"window": "1h", "replicas": 5}), fields, "1");
+        assert_eq!(lines(&ours, &scaled), ["spec.replicas is 5, wanted 1"]);
+    }
+
+    #[test]
+    fn a_set_may_hold_what_others_add() {
+        let fields = json!({"f:names": {"v:\"a\"": {}}});
+        let ours = wanted(json!({"names": ["a"]}));
+        assert_eq!(lines(&ours, &live(json!({"names": ["b", "a"]}), fields.clone(), "1")), [""; 0]);
+        assert_eq!(lines(&ours, &live(json!({"names": ["b"]}), fields, "1")).len(), 1);
+    }
+
+    #[test]
+    fn what_we_write_no_more_shows_in_the_digest_alone() {
+        let ours = wanted(json!({"a": 1}));
+        let before = live(json!({"a": 1, "b": 2}), json!({"f:a": {}, "f:b": {}}), "0");
+        assert_eq!(lines(&ours, &before), ["provision writes it otherwise than before"]);
+        let edited = live(json!({"a": 5, "b": 2}), json!({}), "0");
+        assert_eq!(lines(&ours, &edited), ["spec.a is 5, wanted 1"]);
+        let taken_over = json!({"apiVersion": "v1", "metadata": {}, "spec": {"a": 1}});
+        assert_eq!(lines(&ours, &taken_over).len(), 1);
+    }
+
+    #[test]
+    fn numbers_are_equal_however_they_are_written() {
+        assert_eq!(lines(&json!({"spec": {"a": 1.0, "b": "1"}}), &json!({"spec": {"a": 1, "b": "1"}})), [""; 0]);
+        assert_eq!(lines(&json!({"spec": {"port": "80"}}), &json!({"spec": {"port": 80}})).len(), 1);
+    }
+
     #[test]
     fn amounts_are_compared_as_amounts_and_only_they() {
         let spec = |cpu: Value, memory: Value| json!({"resources": {"limits": {"cpu": cpu, "memory": memory}}});

@@ -110,7 +110,7 @@ fn what_provision_did_not_make_or_was_told_to_keep_stays() {
     for line in [
         "ConfigMap team/web: kept, it was there before provision took it over",
         "Deployment team/web: kept, it has the annotation provision/keep",
-        "Namespace team: kept, provision did not make ConfigMap team/web, Deployment team/web",
+        "Namespace team: kept, provision did not make Deployment team/web, ConfigMap team/web",
         "- delete what is no longer wanted (1 object)",
         "Octopus default/paul: add-on addons is gone",
     ] {
@@ -196,4 +196,61 @@ fn an_inventory_that_somebody_has_broken_stops_the_run() {
     stage.must(&without, "without inventory");
     assert!(stage.world.holds("Deployment", "web"), "nobody knows any more who made it");
     assert_eq!(stage.must(&without, "again"), UpOutcome::NothingToDo);
+}
+
+#[test]
+fn an_add_on_that_never_gets_ready_is_named_with_its_pods_reasons_and_the_others_finish() {
+    let desk = Desk::new();
+    let (stage, loaded) = FIRST.stage(&desk);
+    let reason = "container main waits: ImagePullBackOff: no such image";
+    stage.world.broken.lock().unwrap().insert("coredns".into(), reason.into());
+    match stage.up(&loaded, &FakeProcess::new()) {
+        Err(error @ OperationError::Incomplete { .. }) => {
+            let text = error.to_string();
+            let line = format!(
+                "cluster/ready/coredns: add-on dns is not ready after 0 s: 0 of 1 pods ready; pod coredns-1 on h1: {reason}"
+            );
+            assert!(text.contains(&line), "{text}");
+            assert!(text.starts_with("1 of the steps failed"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    for (kind, name) in OBJECTS {
+        assert!(stage.world.holds(kind, name), "{kind} {name}");
+    }
+    stage.world.broken.lock().unwrap().clear();
+    stage.must(&loaded, "mended");
+    assert_eq!(stage.must(&loaded, "again"), UpOutcome::NothingToDo);
+}
+
+#[test]
+fn without_images_of_pods_a_run_ends_with_who_waits_for_which() {
+    let whole = Desk::new();
+    let desk = Desk { lenient: true, ..Desk::without("flannel:") };
+    let (stage, loaded) = ONE_NODE.stage(&desk);
+    for _ in ["the first run", "the next one"] {
+        match stage.up(&loaded, &FakeProcess::new()) {
+            Err(OperationError::MissingImages(missing)) => {
+                assert_eq!(missing.len(), 1, "{missing:?}");
+                let line = missing[0].to_string();
+                let start = "add-on network (DaemonSet kube-system/kube-flannel-ds) waits for image ";
+                assert!(line.starts_with(start) && line.ends_with(" on h1"), "{line}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // The image has come.
+    let with_images = Stage { desk: &whole, world: stage.world.clone(), disk: stage.disk.clone() };
+    with_images.must(&loaded, "with the image");
+    assert_eq!(with_images.must(&loaded, "again"), UpOutcome::NothingToDo);
+}
+
+#[test]
+fn an_image_that_no_pod_of_ours_runs_is_never_done_without() {
+    let desk = Desk { lenient: true, ..Desk::without("pause") };
+    let (stage, loaded) = ONE_NODE.stage(&desk);
+    match stage.up(&loaded, &FakeProcess::new()) {
+        Err(OperationError::Refused(plan)) => assert!(plan.to_string().contains("pause"), "{plan}"),
+        other => panic!("{other:?}"),
+    }
 }

@@ -30,6 +30,8 @@ use world::{FakeReach, World, Write};
 struct Desk {
     folder: TempDir,
     bundles: Bundles,
+    /// Whether pods may wait for images that nobody has.
+    lenient: bool,
 }
 
 /// A file of this many all-role nodes and workers, with what else it says.
@@ -47,14 +49,19 @@ fn cluster_file(key: &Path, nodes: usize, workers: usize, rest: &str) -> String 
 
 impl Desk {
     fn new() -> Self {
+        Self::without("")
+    }
+
+    /// One whose bundle lacks the images with this in their names.
+    fn without(word: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         fs::write(&key, "no real key: the hosts are fakes\n").unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let bundle = folder.path().join("bundle");
         fs::create_dir(&bundle).unwrap();
-        let desk = Self { folder, bundles: Bundles::default() };
-        bundle::write(&bundle, &desk.load(1, 0).release);
+        let desk = Self { folder, bundles: Bundles::default(), lenient: false };
+        bundle::write(&bundle, &desk.load(1, 0).release, word);
         let bundles = Bundles::open(&[bundle]).unwrap();
         Self { bundles, ..desk }
     }
@@ -127,9 +134,9 @@ fn up(
         reach: &reach,
         now: NOW,
         events: &Silent,
-        allow_missing_images: false,
+        allow_missing_images: desk.lenient,
     };
-    let input = UpInput { survey, run, consent, cancellation: &Cancellation::default() };
+    let input = UpInput { survey, run, consent, cancellation: &Cancellation::default(), patience: world.patience() };
     runtime.block_on(ops::up(&mut folder, &input))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
 use provision::base::{Epoch, NodeName};
@@ -14,7 +15,7 @@ use provision::host::{ReadHost, SharedHost, WriteHost};
 use provision::kubeapi::PodTrouble;
 use provision::ops::{Connections, Reach};
 use provision::state::{Deletion, HostSnapshot, Object, ObjectKey, ObservedEntry, ObservedEtcdMember, Owner};
-use provision::state::{Resident, Resource, ResourceKind};
+use provision::state::{ImageReference, Resident, Resource, ResourceKind};
 use serde_json::{Value, json};
 
 const ETCD_DATA: &str = "/var/lib/etcd/member";
@@ -30,9 +31,16 @@ pub struct World {
     /// Tokens and member lists with which members were ever started on empty data.
     first_starts: Arc<Mutex<BTreeSet<String>>>,
     pub writes: Arc<Mutex<Vec<Write>>>,
+    /// Workloads that never get ready, and why.
+    pub broken: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl World {
+    /// How long a run waits: not for what never comes.
+    pub fn patience(&self) -> Duration {
+        if self.broken.lock().unwrap().is_empty() { Duration::from_secs(300) } else { Duration::from_millis(300) }
+    }
+
     /// The machine of a node; a fresh one where there was none.
     fn machine(&self, node: &NodeName, process: &FakeProcess) -> FakeHost {
         let mut machines = self.machines.lock().unwrap();
@@ -250,6 +258,21 @@ struct FakeEndpoints {
     process: FakeProcess,
 }
 
+/// A pod of a workload on a node: containers wait for images that the node lacks.
+fn pod(workload: &Value, node: &NodeName, state: &HostSnapshot) -> Value {
+    let spec = &workload["spec"]["template"]["spec"];
+    let status = |container: &Value| {
+        let image = ImageReference(container["image"].as_str().unwrap_or_default().to_owned());
+        let has = state.containerd_images.contains_key(&image);
+        let waiting = json!({ "reason": if has { "PodInitializing" } else { "ErrImagePull" } });
+        json!({ "name": container["name"], "state": { "waiting": waiting } })
+    };
+    let statuses = |list: &str| spec[list].as_array().into_iter().flatten().map(status).collect::<Value>();
+    let status =
+        json!({ "initContainerStatuses": statuses("initContainers"), "containerStatuses": statuses("containers") });
+    json!({ "metadata": { "name": format!("{}-{node}", workload["metadata"]["name"]) }, "spec": spec, "status": status })
+}
+
 fn is_made_by_the_api(key: &ObjectKey) -> bool {
     key.kind == "Namespace" && ["default", "kube-system", "kube-public", "kube-node-lease"].contains(&key.name.as_str())
 }
@@ -283,7 +306,11 @@ impl FakeEndpoints {
     fn with_status(&self, mut object: Value, nodes: usize) -> Value {
         let conditions = json!([{ "type": "Ready", "status": "True" }]);
         let has_network = self.world.stored().keys().any(|key| key.kind == "DaemonSet");
+        let broken = |name: &Value| self.world.broken.lock().unwrap().contains_key(name.as_str().unwrap_or_default());
         match object["kind"].as_str() {
+            Some("Deployment") if broken(&object["metadata"]["name"]) => {
+                object["status"] = json!({ "readyReplicas": 0 })
+            }
             Some("Node") if has_network => object["status"] = json!({ "conditions": conditions }),
             Some("DaemonSet") => {
                 object["status"] = json!({
@@ -393,12 +420,21 @@ impl ReadEndpoints for FakeEndpoints {
         Box::pin(ready(result))
     }
 
-    fn pods<'a>(&'a self, _: &'a Value) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
-        Box::pin(ready(self.api("listing pods").map(|()| Vec::new())))
+    fn pods<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        let pods = || self.world.states().into_iter().map(|(node, state)| pod(workload, &node, &state)).collect();
+        Box::pin(ready(self.api("listing pods").map(|()| pods())))
     }
 
-    fn troubles<'a>(&'a self, _: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>> {
-        Box::pin(ready(self.api("asking for troubles").map(|()| Vec::new())))
+    fn troubles<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>> {
+        let name = workload["metadata"]["name"].as_str().unwrap_or_default();
+        let trouble = |reason: &String| PodTrouble {
+            of: format!("pod {name}-1"),
+            node: Some("h1".into()),
+            reasons: vec![reason.clone()],
+            log: Vec::new(),
+        };
+        let troubles = || self.world.broken.lock().unwrap().get(name).map(trouble).into_iter().collect();
+        Box::pin(ready(self.api("asking for troubles").map(|()| troubles())))
     }
 
     fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
