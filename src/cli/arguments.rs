@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ops::PATIENCE;
+
 /// Kubernetes on your own machines, from one cluster.yml.
 #[derive(Debug, Parser)]
 #[command(name = "provision", version, disable_help_subcommand = true)]
@@ -19,11 +21,21 @@ pub enum Command {
     /// Check cluster.yml without connecting anywhere.
     Validate(Common),
     /// Show what `up` would change on each host, and why. Exit code 2 when there are changes.
-    Plan(Connect),
+    Plan {
+        #[command(flatten)]
+        connect: Connect,
+        #[command(flatten)]
+        lenience: Lenience,
+    },
     /// Bring the hosts to the state that cluster.yml describes.
     Up {
         #[command(flatten)]
         connect: Connect,
+        #[command(flatten)]
+        lenience: Lenience,
+        /// Seconds that a step waits for what it has started, such as pods that pull large images.
+        #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
+        step_timeout: u64,
         /// Do not ask before changing something.
         #[arg(long, short)]
         yes: bool,
@@ -101,6 +113,14 @@ pub struct Connect {
     /// How to show progress.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Progress::Auto)]
     pub progress: Progress,
+}
+
+/// What a plan goes on without.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Lenience {
+    /// Go on where nobody has an image that is run in pods: they wait for it, and `up` ends with exit code 6.
+    #[arg(long)]
+    pub allow_missing_images: bool,
 }
 
 /// How progress is shown.

@@ -22,15 +22,17 @@ use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
 
-use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Progress};
+use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Lenience, Progress};
 use super::exit;
 
 /// Runs a command to its exit code.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Validate(common) => validate(&common),
-        Command::Plan(connect) => block_on(plan(&connect)),
-        Command::Up { connect, yes } => block_on(up(&connect, yes)),
+        Command::Plan { connect, lenience } => block_on(plan(&connect, lenience)),
+        Command::Up { connect, lenience, step_timeout, yes } => {
+            block_on(up(&connect, lenience, Duration::from_secs(step_timeout), yes))
+        }
         Command::Images { common, kubernetes_version, targets } => {
             images(&common, kubernetes_version.as_deref(), targets)
         }
@@ -160,6 +162,13 @@ impl Invocation {
         Ok(Self { setup, loaded, bundles, suppliers, reach, console, now })
     }
 
+    /// The same with the add-ons that lie at sites: for everything that compares the cluster with its file.
+    async fn open_whole(connect: &Connect) -> Result<Self> {
+        let mut invocation = Self::open(connect)?;
+        ops::fetch_addons(&mut invocation.loaded, &invocation.suppliers, &invocation.console).await?;
+        Ok(invocation)
+    }
+
     fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
         SurveyInput {
             loaded: &self.loaded,
@@ -169,6 +178,7 @@ impl Invocation {
             reach: &self.reach,
             now: self.now,
             events: &self.console,
+            allow_missing_images: false,
         }
     }
 
@@ -196,10 +206,10 @@ fn console(progress: Progress) -> Console {
     }
 }
 
-async fn plan(connect: &Connect) -> Result<u8> {
-    let invocation = Invocation::open(connect)?;
+async fn plan(connect: &Connect, lenience: Lenience) -> Result<u8> {
+    let invocation = Invocation::open_whole(connect).await?;
     let state = invocation.peek()?;
-    let survey = ops::survey(&invocation.survey_input(&state)).await?;
+    let survey = ops::survey(&lenient(invocation.survey_input(&state), lenience)).await?;
     for text in survey.notices() {
         invocation.console.emit(Event::Notice { text });
     }
@@ -209,8 +219,12 @@ async fn plan(connect: &Connect) -> Result<u8> {
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })
 }
 
-async fn up(connect: &Connect, yes: bool) -> Result<u8> {
-    let invocation = Invocation::open(connect)?;
+fn lenient<'a>(input: SurveyInput<'a>, lenience: Lenience) -> SurveyInput<'a> {
+    SurveyInput { allow_missing_images: lenience.allow_missing_images, ..input }
+}
+
+async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool) -> Result<u8> {
+    let invocation = Invocation::open_whole(connect).await?;
     let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
     let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
     let holder = Holder::this_process(run.clone());
@@ -219,8 +233,13 @@ async fn up(connect: &Connect, yes: bool) -> Result<u8> {
     let cancellation = Cancellation::default();
     let interrupts = tokio::spawn(listen(cancellation.clone()));
     let consent = Terminal { console: &invocation.console, yes };
-    let input =
-        UpInput { survey: invocation.survey_input(&state), run, consent: &consent, cancellation: &cancellation };
+    let input = UpInput {
+        survey: lenient(invocation.survey_input(&state), lenience),
+        run,
+        consent: &consent,
+        cancellation: &cancellation,
+        patience,
+    };
     let result = ops::up(&mut folder, &input).await;
     interrupts.abort();
     invocation.console.finish();
@@ -291,7 +310,7 @@ impl Consent for Terminal<'_> {
 }
 
 async fn status(connect: &Connect) -> Result<u8> {
-    let invocation = Invocation::open(connect)?;
+    let invocation = Invocation::open_whole(connect).await?;
     let state = invocation.peek()?;
     let status = ops::status(&invocation.survey_input(&state)).await?;
     invocation.console.finish();

@@ -14,6 +14,8 @@ pub const INPUT: u8 = 3;
 pub const REFUSED: u8 = 4;
 /// The state folder is damaged, newer, or held by another run.
 pub const STATE: u8 = 5;
+/// `up --allow-missing-images`: all was done, and pods wait for images that nobody has.
+pub const MISSING_IMAGES: u8 = 6;
 /// The operator stopped the run.
 pub const CANCELLED: u8 = 130;
 
@@ -29,6 +31,7 @@ pub fn code(error: &OperationError) -> u8 {
         | OperationError::Supply(_)
         | OperationError::Declined => REFUSED,
         OperationError::State(_) | OperationError::Keys(_) => STATE,
+        OperationError::MissingImages(_) => MISSING_IMAGES,
         OperationError::Cancelled => CANCELLED,
         OperationError::Incomplete { .. } | OperationError::Desired(_) | OperationError::Endpoint(_) => FAILED,
     }

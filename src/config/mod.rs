@@ -1,10 +1,12 @@
 //! `cluster.yml` as it is written: typed, strict, every value with its place. Defaults and rules are [`crate::cluster`]'s.
 
+mod addons;
 mod check;
 mod document;
 mod findings;
 mod json;
 mod keys;
+mod manifest;
 mod position;
 mod read;
 mod reference;
@@ -17,7 +19,9 @@ use serde_json::{Map, Value};
 
 use crate::base::Secret;
 
+pub use addons::{Dns, Monitoring, Placement, Scaling, TextMap, TextsMap, TolerationEntry, UpdateStrategy};
 pub use findings::{Finding, Findings};
+pub use manifest::{Manifest, Manifests, manifests};
 pub use position::{At, Field, Position};
 pub use reference::reference;
 pub use source::Source;
@@ -57,6 +61,14 @@ pub struct Config {
     pub downloads: Downloads,
     /// `engine_proxy`.
     pub engine_proxy: EngineProxy,
+    /// `dns`.
+    pub dns: Dns,
+    /// `monitoring`.
+    pub monitoring: Monitoring,
+    /// `addons`.
+    pub addons: Field<String>,
+    /// `addons_include`.
+    pub addons_include: Field<Vec<At<String>>>,
 }
 
 /// An entry of `private_registries`.

@@ -2,6 +2,7 @@
 //!
 //! One trait, so that a run can be tried against a fake at every point at which it could be interrupted.
 
+mod kinds;
 mod repeat;
 mod tunnel;
 
@@ -12,8 +13,8 @@ use serde_json::Value;
 
 use crate::base::{Epoch, NodeName};
 use crate::desired::NodeMetadata;
-use crate::kubeapi::KubeApiError;
-use crate::state::{Object, ObjectKey, ObservedEtcdMember};
+use crate::kubeapi::{KubeApiError, PodTrouble};
+use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind};
 
 pub use tunnel::{Credentials, TunnelEndpoints};
 
@@ -66,6 +67,21 @@ pub trait ReadEndpoints: Send + Sync {
 
     /// All Node objects, through the first apiserver that answers.
     fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
+
+    /// Those of these kinds that the API serves, and where their objects live.
+    fn served<'a>(
+        &'a self,
+        kinds: &'a [ResourceKind],
+    ) -> BoxFuture<'a, Result<BTreeMap<ResourceKind, Resource>, EndpointError>>;
+
+    /// What would go with a live namespace or definition of a kind; nothing for other objects.
+    fn residents<'a>(&'a self, live: &'a Value) -> BoxFuture<'a, Result<Vec<Resident>, EndpointError>>;
+
+    /// The pods of a live workload.
+    fn pods<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>>;
+
+    /// Why the pods of a live workload are not ready.
+    fn troubles<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>>;
 }
 
 /// The half that changes what the API holds.
@@ -73,6 +89,10 @@ pub trait Endpoints: ReadEndpoints {
     /// Applies objects at once, by server-side apply as the tool's own field manager. What an apiserver cannot take yet is
     /// sent again for some seconds.
     fn apply<'a>(&'a self, epoch: Epoch, objects: &'a [Object]) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Deletes objects at once. Those that are gone, or are others of the same name by now, are left alone. Returns when
+    /// the API has taken it: their finalizers and what they own may take longer.
+    fn delete<'a>(&'a self, epoch: Epoch, objects: &'a [Deletion]) -> BoxFuture<'a, Result<(), EndpointError>>;
 
     /// Sets labels and taints of a Node and leaves those of others alone.
     fn set_node_metadata<'a>(

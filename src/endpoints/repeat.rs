@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::kubeapi::KubeApiError;
-use crate::state::Object;
+use crate::state::{Deletion, Object, ObjectKey};
 
 use super::EndpointError;
 
@@ -13,8 +13,26 @@ const ATTEMPTS: usize = 20;
 /// Between two attempts.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
-/// Applies objects until all are taken. An apiserver that has just started, or whose etcd elects a leader, refuses for
-/// moments what it takes a moment later. Applying may be repeated: it says how an object shall be, and not what to do.
+/// What is sent for an object.
+pub(super) trait Request {
+    /// Whose it is.
+    fn key(&self) -> &ObjectKey;
+}
+
+impl Request for Object {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+}
+
+impl Request for Deletion {
+    fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+}
+
+/// Applies or deletes objects until all is taken. An apiserver that has just started, or whose etcd elects a leader, refuses for
+/// moments what it takes a moment later. Both may be repeated: they say how an object shall be, and not what to do.
 ///
 /// `send` gets the objects that are left and gives a result for each, in their order; an error where nothing could be
 /// sent.
@@ -22,12 +40,13 @@ pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// # Errors
 ///
 /// The first refusal, and the names of all objects that were refused.
-pub(super) async fn until_taken<'a, S, F>(objects: &'a [Object], pause: Duration, send: S) -> Result<(), EndpointError>
+pub(super) async fn until_taken<'a, T, S, F>(objects: &'a [T], pause: Duration, send: S) -> Result<(), EndpointError>
 where
-    S: Fn(Vec<&'a Object>) -> F,
+    T: Request,
+    S: Fn(Vec<&'a T>) -> F,
     F: Future<Output = Result<Vec<Result<(), KubeApiError>>, EndpointError>>,
 {
-    let mut left: Vec<&Object> = objects.iter().collect();
+    let mut left: Vec<&T> = objects.iter().collect();
     let mut attempt = 1;
     loop {
         let (failure, may_pass) = match send(left.clone()).await {
@@ -54,11 +73,11 @@ where
 }
 
 /// One error for all: the first that will not pass by itself, else the first.
-fn refusal(refused: &[(&Object, KubeApiError)]) -> EndpointError {
+fn refusal<T: Request>(refused: &[(&T, KubeApiError)]) -> EndpointError {
     let lasting = refused.iter().position(|(_, error)| !error.may_pass()).unwrap_or(0);
     let mut failure = EndpointError::of_api(&refused[lasting].1);
     let others = refused.iter().enumerate().filter(|(position, _)| *position != lasting);
-    let others: Vec<String> = others.map(|(_, (object, _))| object.key.to_string()).collect();
+    let others: Vec<String> = others.map(|(_, (object, _))| object.key().to_string()).collect();
     if !others.is_empty() {
         failure.reason = format!("{}; also refused: {}", failure.reason, others.join(", "));
     }

@@ -13,12 +13,13 @@ use crate::desired::NodeMetadata;
 use crate::etcd::EtcdMember;
 use crate::host::ReadHost;
 use crate::https::ClientTls;
-use crate::kubeapi::{KubeApi, KubeApiError, Readiness};
+use crate::kubeapi::{KubeApi, KubeApiError, PodTrouble, Readiness};
 use crate::pki::{
     self, Authority, Identity, KeyMaker, Material, MaterialName, PkiError, RUN_LIFETIME_SECONDS, Subject, Validity,
 };
-use crate::state::{Object, ObjectKey, ObservedEtcdMember};
+use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind};
 
+use super::kinds::Kinds;
 use super::repeat::{PAUSE, until_taken};
 use super::{EndpointError, Endpoints, ReadEndpoints};
 
@@ -62,6 +63,7 @@ pub struct TunnelEndpoints {
     etcd_tls: ClientTls,
     apis: Kept<KubeApi>,
     members: Kept<EtcdMember>,
+    kinds: Kinds,
 }
 
 /// Connections by node. The inner lock lets only one caller connect to a server while others wait for the result.
@@ -91,6 +93,7 @@ impl TunnelEndpoints {
             hosts,
             apis: Mutex::default(),
             members: Mutex::default(),
+            kinds: Kinds::default(),
         })
     }
 
@@ -203,7 +206,11 @@ impl ReadEndpoints for TunnelEndpoints {
     }
 
     fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
-        Box::pin(self.ask(move |api| async move { api.read().get_all(keys).await }))
+        Box::pin(self.ask(move |api| async move {
+            let kinds = self.kinds.resolve(api.read(), keys.iter().map(ObjectKey::resource_kind)).await?;
+            let served = keys.iter().filter_map(|key| Some((key, kinds.get(&key.resource_kind())?)));
+            api.read().get_all(served).await
+        }))
     }
 
     fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
@@ -216,6 +223,64 @@ impl ReadEndpoints for TunnelEndpoints {
             Ok(nodes.into_iter().filter_map(keyed).collect())
         })
     }
+
+    fn served<'a>(
+        &'a self,
+        kinds: &'a [ResourceKind],
+    ) -> BoxFuture<'a, Result<BTreeMap<ResourceKind, Resource>, EndpointError>> {
+        Box::pin(async move {
+            let served = self.ask(|api| async move { api.read().served(kinds).await }).await?;
+            self.kinds.learn(served.clone());
+            Ok(served)
+        })
+    }
+
+    fn residents<'a>(&'a self, live: &'a Value) -> BoxFuture<'a, Result<Vec<Resident>, EndpointError>> {
+        Box::pin(self.ask(move |api| async move {
+            match live["kind"].as_str() {
+                Some("Namespace") => {
+                    api.read().in_namespace(live["metadata"]["name"].as_str().unwrap_or_default()).await
+                }
+                _ => Self::of_kind(&api, live).await,
+            }
+        }))
+    }
+
+    fn pods<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.read().pods_of(workload).await }))
+    }
+
+    fn troubles<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.read().troubles(workload).await }))
+    }
+}
+
+impl TunnelEndpoints {
+    /// All objects of a defined kind, through the first version that is served.
+    async fn of_kind(api: &KubeApi, definition: &Value) -> Result<Vec<Resident>, KubeApiError> {
+        match Resource::defined_by(definition).first() {
+            Some((kind, resource)) => api.read().residents(kind, resource, None).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn apply_one(&self, api: &KubeApi, object: &Object) -> Result<(), KubeApiError> {
+        let kind = object.key.resource_kind();
+        let resource = self.kinds.resolve(api.read(), [kind.clone()]).await?.remove(&kind);
+        let resource = resource.ok_or(KubeApiError::Unserved { kind })?;
+        api.apply(object, &resource).await?;
+        self.kinds.learn_definition(&object.body);
+        Ok(())
+    }
+
+    /// What is of a kind that is not served any more is gone.
+    async fn delete_one(&self, api: &KubeApi, object: &Deletion) -> Result<(), KubeApiError> {
+        let kind = object.key.resource_kind();
+        match self.kinds.resolve(api.read(), [kind.clone()]).await?.get(&kind) {
+            Some(resource) => api.delete(&object.key, resource, &object.uid).await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl Endpoints for TunnelEndpoints {
@@ -224,9 +289,17 @@ impl Endpoints for TunnelEndpoints {
             // An apiserver that went away is a refusal like others: the next attempt may find another.
             until_taken(objects, PAUSE, |left| async move {
                 let api = self.any_api().await?;
-                let api = &api;
-                let apply = |object| async move { api.apply(object).await.map(|_| ()) };
-                Ok(join_all(left.into_iter().map(apply)).await)
+                Ok(join_all(left.into_iter().map(|object| self.apply_one(&api, object))).await)
+            })
+            .await
+        })
+    }
+
+    fn delete<'a>(&'a self, _epoch: Epoch, objects: &'a [Deletion]) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(async move {
+            until_taken(objects, PAUSE, |left| async move {
+                let api = self.any_api().await?;
+                Ok(join_all(left.into_iter().map(|object| self.delete_one(&api, object))).await)
             })
             .await
         })

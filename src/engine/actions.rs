@@ -7,8 +7,10 @@ use crate::desired::predicted_cgroup_driver;
 use crate::event::Event;
 use crate::host::{Change, HostError, SharedHost};
 use crate::plan::{Action, Step};
+use crate::state::{Inventory, ResourceKind};
 
-use super::{Context, waiter};
+use super::explain::NotReady;
+use super::{Context, objects, waiter};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,21 @@ pub enum StepError {
         /// How long was waited.
         seconds: u64,
         /// The last reason.
+        reason: String,
+    },
+    /// A condition that will never come true.
+    #[error("{0}")]
+    Hopeless(String),
+    /// What an add-on brings did not get ready.
+    #[error(transparent)]
+    NotReady(#[from] Box<NotReady>),
+    /// The API knows none of these kinds.
+    #[error("the cluster serves no {}; check apiVersion and kind: kubectl api-resources", kinds(.0))]
+    Unserved(Vec<ResourceKind>),
+    /// Somebody has changed the inventory.
+    #[error("{key} cannot be read: {reason}; put it back or delete it", key = Inventory::key())]
+    Inventory {
+        /// What is wrong with it.
         reason: String,
     },
     /// Another step has failed, so that this one waited for nothing.
@@ -49,6 +66,11 @@ pub enum StepError {
     NoHost(NodeName),
 }
 
+fn kinds(kinds: &[ResourceKind]) -> String {
+    let texts: Vec<String> = kinds.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
 /// Does what a step says. Every action may be repeated: what is done already does no harm.
 pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> Result<(), StepError> {
     let endpoints = &context.world.endpoints;
@@ -71,6 +93,9 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::VerifyRuntime => verify_runtime(step, context).await?,
         Action::Apply(objects) => endpoints.apply(context.world.epoch, objects).await?,
         Action::SetNodeMetadata(metadata) => endpoints.set_node_metadata(context.world.epoch, metadata).await?,
+        Action::Note(entries) => objects::note(entries, context).await?,
+        Action::Delete(deletions) => objects::delete(&step.id, deletions, context, halted).await?,
+        Action::RequireKinds(kinds) => objects::require_kinds(kinds, context).await?,
         Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
     }
     Ok(())

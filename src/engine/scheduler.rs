@@ -38,7 +38,7 @@ impl Outcome {
 }
 
 /// Runs all steps. Never returns early: after a failure or a first interrupt nothing new starts, and what runs is
-/// awaited.
+/// awaited. A failure that is contained keeps only those from starting that come after it.
 pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
     let started = Instant::now();
     context.events.emit(Event::RunStarted { run: run.clone(), steps: plan.steps.len() });
@@ -56,7 +56,7 @@ pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
         tokio::select! {
             Some((id, result)) = running.next() => {
                 state.finish(&id, result);
-                halted.store(!state.failed.is_empty(), Ordering::Relaxed);
+                halted.store(state.halted, Ordering::Relaxed);
             }
             () = context.cancellation.changed() => {
                 if context.cancellation.aborts() {
@@ -85,6 +85,8 @@ struct Schedule<'a> {
     steps: BTreeMap<&'a StepId, &'a Step>,
     failed: Vec<(StepId, String)>,
     abandoned: usize,
+    /// Whether something has failed without which the rest makes no sense.
+    halted: bool,
 }
 
 impl<'a> Schedule<'a> {
@@ -95,11 +97,12 @@ impl<'a> Schedule<'a> {
             steps: plan.steps.iter().map(|step| (&step.id, step)).collect(),
             failed: Vec::new(),
             abandoned: 0,
+            halted: false,
         }
     }
 
     fn next(&mut self, context: &Context<'_>) -> Option<&'a Step> {
-        if !self.failed.is_empty() || context.cancellation.stops() {
+        if self.halted || context.cancellation.stops() {
             return None;
         }
         let ready = |step: &&Step| step.after.iter().all(|id| self.done.contains(id));
@@ -115,7 +118,10 @@ impl<'a> Schedule<'a> {
                 }
             }
             Err(StepError::Abandoned) => self.abandoned += 1,
-            Err(error) => self.failed.push((id.clone(), error.to_string())),
+            Err(error) => {
+                self.halted |= !self.steps.get(id).is_some_and(|step| step.contained);
+                self.failed.push((id.clone(), error.to_string()));
+            }
         }
     }
 
@@ -158,8 +164,9 @@ async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (St
 
 /// A failure is told with the last lines of whoever caused it.
 async fn report(step: &Step, error: &StepError, context: &Context<'_>) {
-    let log = match (&step.log, &step.host) {
-        (Some(source), Some(host)) => match context.world.hosts.get(host) {
+    let log = match (error, &step.log, &step.host) {
+        (StepError::NotReady(not_ready), ..) if !not_ready.log().is_empty() => not_ready.log(),
+        (_, Some(source), Some(host)) => match context.world.hosts.get(host) {
             Some(host) => host.log_tail(source, LOG_LINES).await.unwrap_or_default(),
             None => Vec::new(),
         },

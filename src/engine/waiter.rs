@@ -1,24 +1,27 @@
 //! The one place that waits for a condition.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::base::StepId;
+use crate::endpoints::EndpointError;
 use crate::event::Event;
-use crate::plan::{Condition, workload_is_ready};
+use crate::kubeapi::waits_for_images;
+use crate::plan::{Condition, condition, has_condition, job_failure, workload_is_ready, workload_progress};
 use crate::state::ObjectKey;
 
 use super::Context;
 use super::actions::StepError;
+use super::explain::explain;
 
 /// Between two probes: short at first, since a probe is one request over a connection that stands, then a twentieth of the
 /// time that was waited, so that many waits do not slow down what they wait for.
 fn pause(waited: Duration) -> Duration {
     (waited / 20).clamp(Duration::from_millis(100), Duration::from_millis(500))
 }
-
-/// Longer than the slowest start seen on two busy cores, times ten.
-const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Waits for a condition and reports each new reason why it does not hold yet. `halted` ends the wait: another step has
 /// failed.
@@ -28,18 +31,68 @@ pub(super) async fn wait(
     context: &Context<'_>,
     halted: &AtomicBool,
 ) -> Result<(), StepError> {
+    match poll(step, context, halted, || probe(condition, context)).await {
+        Err(StepError::TimedOut { seconds, reason }) => Err(explained(condition, Some(seconds), reason, context).await),
+        Err(StepError::Hopeless(reason)) => Err(explained(condition, None, reason, context).await),
+        result => result,
+    }
+}
+
+async fn explained(condition: &Condition, seconds: Option<u64>, reason: String, context: &Context<'_>) -> StepError {
+    match (explain(condition, seconds, reason.clone(), context).await, seconds) {
+        (Some(not_ready), _) => Box::new(not_ready).into(),
+        (None, Some(seconds)) => StepError::TimedOut { seconds, reason },
+        (None, None) => StepError::Hopeless(reason),
+    }
+}
+
+/// Why something does not hold.
+pub(super) enum Not {
+    /// It may hold a moment later.
+    Yet(String),
+    /// It never will.
+    Ever(String),
+}
+
+impl From<String> for Not {
+    fn from(reason: String) -> Self {
+        Self::Yet(reason)
+    }
+}
+
+impl From<EndpointError> for Not {
+    fn from(error: EndpointError) -> Self {
+        Self::Yet(error.to_string())
+    }
+}
+
+/// Asks until it holds.
+pub(super) async fn poll<F, E>(
+    step: &StepId,
+    context: &Context<'_>,
+    halted: &AtomicBool,
+    probe: impl Fn() -> F,
+) -> Result<(), StepError>
+where
+    F: Future<Output = Result<(), E>>,
+    Not: From<E>,
+{
     let started = Instant::now();
     let mut last = String::new();
     loop {
-        let Err(reason) = probe(condition, context).await else { return Ok(()) };
+        let Err(not) = probe().await else { return Ok(()) };
+        let reason = match not.into() {
+            Not::Yet(reason) => reason,
+            Not::Ever(reason) => return Err(StepError::Hopeless(reason)),
+        };
         if context.cancellation.stops() {
             return Err(StepError::Cancelled);
         }
         if halted.load(Ordering::Relaxed) {
             return Err(StepError::Abandoned);
         }
-        if started.elapsed() > DEADLINE {
-            return Err(StepError::TimedOut { seconds: DEADLINE.as_secs(), reason });
+        if started.elapsed() > context.world.patience {
+            return Err(StepError::TimedOut { seconds: context.world.patience.as_secs(), reason });
         }
         if reason != last {
             context.events.emit(Event::StepWaits { step: step.clone(), reason: reason.clone() });
@@ -49,33 +102,84 @@ pub(super) async fn wait(
     }
 }
 
-async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), String> {
+async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Not> {
     let endpoints = &context.world.endpoints;
     match condition {
         Condition::EtcdHealthy(nodes) => {
             let health = nodes.iter().map(|node| endpoints.etcd_health(node));
             let results = futures::future::join_all(health).await;
-            results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
+            Ok(results.into_iter().collect::<Result<(), _>>()?)
         }
-        Condition::ApiAnswers(node) => endpoints.api_answers(node).await.map_err(|error| error.to_string()),
+        Condition::ApiAnswers(node) => Ok(endpoints.api_answers(node).await?),
         Condition::ApiReady(node) => {
-            endpoints.api_health(node).await.map_err(|error| error.to_string())?;
-            namespaces(context).await
+            endpoints.api_health(node).await?;
+            Ok(namespaces(context).await?)
         }
-        Condition::NodeRegistered(node) => object(&ObjectKey::node(node), context).await.map(|_| ()),
-        Condition::NodeReady(node) => {
+        Condition::NodeRegistered(node) => Ok(object(&ObjectKey::node(node), context).await.map(|_| ())?),
+        Condition::NodeReady { node, .. } => {
             let live = object(&ObjectKey::node(node), context).await?;
-            node_condition(&live)
+            Ok(node_condition(&live)?)
         }
-        Condition::WorkloadReady(key) => {
-            let live = object(key, context).await?;
-            if workload_is_ready(&live) { Ok(()) } else { Err(workload_progress(&live)) }
+        Condition::WorkloadReady { key, .. } => workload(&object(key, context).await?),
+        Condition::OnlyImagesMissing { key, images, .. } => {
+            only_images_missing(&object(key, context).await?, images, context).await
         }
+        Condition::Established { keys, .. } => established(keys, context).await,
+        Condition::ServiceAvailable { key, .. } => Ok(available(&object(key, context).await?)?),
         Condition::ComponentHealthy(node, component) => match component.health_port() {
-            Some(port) => endpoints.listens(node, port).await.map_err(|error| error.to_string()),
+            Some(port) => Ok(endpoints.listens(node, port).await?),
             None => Ok(()),
         },
     }
+}
+
+fn workload(live: &Value) -> Result<(), Not> {
+    if workload_is_ready(live) {
+        return Ok(());
+    }
+    match job_failure(live).filter(|_| live["kind"] == "Job") {
+        Some(reason) => Err(Not::Ever(reason)),
+        None => Err(Not::Yet(workload_progress(live))),
+    }
+}
+
+/// Pods that are admitted and lack nothing but images.
+async fn only_images_missing(live: &Value, images: &[String], context: &Context<'_>) -> Result<(), Not> {
+    let pods = context.world.endpoints.pods(live).await?;
+    let number = |pointer: &str| live.pointer(pointer).and_then(Value::as_u64);
+    let wanted = match live["kind"].as_str() {
+        Some("DaemonSet") => number("/status/desiredNumberScheduled").filter(|wanted| *wanted > 0),
+        _ => number("/spec/replicas").or(Some(1)),
+    };
+    let there = u64::try_from(pods.len()).unwrap_or(u64::MAX);
+    if wanted.is_none_or(|wanted| there < wanted) {
+        return Err(format!("{there} of {} pods are there", wanted.unwrap_or_default()).into());
+    }
+    let unready = pods.iter().filter(|pod| !has_condition(pod, "Ready"));
+    Ok(unready.map(|pod| waits_for_images(pod, images)).collect::<Result<(), String>>()?)
+}
+
+async fn established(keys: &[ObjectKey], context: &Context<'_>) -> Result<(), Not> {
+    let live = context.world.endpoints.read(keys).await?;
+    for key in keys {
+        let Some(definition) = live.get(key) else { return Err(format!("{key} is not there yet").into()) };
+        // Another definition has one of its names: that lasts until somebody changes one of them.
+        if let Some(refused) = condition(definition, "NamesAccepted").filter(|names| names["status"] == "False") {
+            return Err(Not::Ever(format!("{key}: {}", refused["message"].as_str().unwrap_or("names not accepted"))));
+        }
+        if !has_condition(definition, "Established") {
+            return Err(format!("{key} is not served yet").into());
+        }
+    }
+    Ok(())
+}
+
+fn available(live: &Value) -> Result<(), String> {
+    if has_condition(live, "Available") {
+        return Ok(());
+    }
+    let message = condition(live, "Available").and_then(|condition| condition["message"].as_str());
+    Err(message.unwrap_or("the apiserver has not asked the service yet").to_owned())
 }
 
 /// The apiserver makes the system namespaces a moment after it says that it is ready.
@@ -88,26 +192,18 @@ async fn namespaces(context: &Context<'_>) -> Result<(), String> {
     }
 }
 
-async fn object(key: &ObjectKey, context: &Context<'_>) -> Result<serde_json::Value, String> {
+async fn object(key: &ObjectKey, context: &Context<'_>) -> Result<Value, String> {
     let keys = [key.clone()];
     let mut found = context.world.endpoints.read(&keys).await.map_err(|error| error.to_string())?;
     found.remove(key).ok_or_else(|| format!("{key} is not there yet"))
 }
 
-fn node_condition(node: &serde_json::Value) -> Result<(), String> {
-    let conditions = node.pointer("/status/conditions").and_then(serde_json::Value::as_array);
+fn node_condition(node: &Value) -> Result<(), String> {
+    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
     let ready = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
     match ready {
         Some(condition) if condition["status"] == "True" => Ok(()),
         Some(condition) => Err(condition["message"].as_str().unwrap_or("the node is not ready").to_owned()),
         None => Err("kubelet has not reported yet".into()),
     }
-}
-
-fn workload_progress(live: &serde_json::Value) -> String {
-    let number = |pointer: &str| live.pointer(pointer).and_then(serde_json::Value::as_i64).unwrap_or(0);
-    if live["kind"] == "DaemonSet" {
-        return format!("{} of {} pods ready", number("/status/numberReady"), number("/status/desiredNumberScheduled"));
-    }
-    format!("{} of {} pods ready", number("/status/readyReplicas"), number("/spec/replicas"))
 }

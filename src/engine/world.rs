@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::{Epoch, NodeName, StepId};
 use crate::endpoints::Endpoints;
@@ -22,6 +23,8 @@ pub struct World {
     pub facts: BTreeMap<NodeName, HostFacts>,
     /// What to look at when a host is verified.
     pub look: LookRequest,
+    /// How long a condition is waited for.
+    pub patience: Duration,
 }
 
 /// The record of a run. If it cannot be written the step fails: nothing is done that is not on record.

@@ -6,11 +6,12 @@ use super::snapshot::Problem;
 use crate::base::Digest;
 
 /// Sections of lines before the files' texts, in the order of the script.
-const LINES: [&str; 19] = [
+const LINES: [&str; 20] = [
     "clock",
     "uname",
     "os",
     "memory",
+    "cores",
     "swap",
     "cgroup",
     "disks",

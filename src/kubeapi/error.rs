@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::base::NodeName;
 use crate::host::HostError;
 use crate::https::{Answer, HttpsError};
+use crate::state::ResourceKind;
 
 /// A failure of a request to an apiserver. Each variant names the node through which it was reached.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,12 @@ pub enum KubeApiError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The cluster knows no such kind, or not yet.
+    #[error("the cluster serves no {kind}")]
+    Unserved {
+        /// Kind and version.
+        kind: ResourceKind,
+    },
     /// The object's kind is not one that the tool handles, or it lacks the namespace that its kind needs.
     #[error("{api_version} {kind} {name}: {reason}")]
     Unaddressable {
@@ -108,7 +115,8 @@ impl KubeApiError {
 
     /// Whether the same request may succeed a moment later.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Transport { .. }) || self.refusal() == Some(RefusalReason::Unavailable)
+        matches!(self, Self::Transport { .. } | Self::Unserved { .. })
+            || self.refusal() == Some(RefusalReason::Unavailable)
     }
 
     /// Whether another apiserver of the cluster may answer otherwise. One that has just started knows no roles yet and

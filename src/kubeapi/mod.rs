@@ -4,14 +4,16 @@
 //! waiting and asking again belong to the engine. Objects are plain JSON: the tool writes what it rendered and compares
 //! it field by field, so typed objects of one minor would only drop what another minor has.
 
+mod discovery;
 mod error;
 mod node;
 mod paths;
+mod pods;
 mod read;
-mod resources;
 mod write;
 
 pub use error::{KubeApiError, RefusalReason};
 pub use node::merge_taints;
+pub use pods::{PodTrouble, waits_for_images};
 pub use read::{ReadApi, Readiness};
 pub use write::KubeApi;

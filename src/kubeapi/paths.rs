@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use super::KubeApiError;
-use super::resources::lookup;
-use crate::state::ObjectKey;
+use crate::state::{ObjectKey, Resource};
 
-/// The path of one object.
+/// The path of one object of a kind that Kubernetes brings.
 pub(super) fn object_path(key: &ObjectKey) -> Result<String, KubeApiError> {
     let collection = collection_path(key)?;
     Ok(format!("{collection}/{}", encode(&key.name)))
@@ -14,16 +13,32 @@ pub(super) fn object_path(key: &ObjectKey) -> Result<String, KubeApiError> {
 
 /// The path of the collection that an object lies in.
 fn collection_path(key: &ObjectKey) -> Result<String, KubeApiError> {
-    let (plural, namespaced) = lookup(&key.api_version, &key.kind)
+    let resource = Resource::built_in(&key.resource_kind())
         .ok_or_else(|| unaddressable(key, "the tool handles no objects of this kind"))?;
-    let root = if key.api_version.contains('/') { "/apis" } else { "/api" };
-    let root = format!("{root}/{}", key.api_version);
+    collection_path_of(key, &resource)
+}
+
+/// The path of one object of any kind.
+pub(super) fn object_path_of(key: &ObjectKey, resource: &Resource) -> Result<String, KubeApiError> {
+    let collection = collection_path_of(key, resource)?;
+    Ok(format!("{collection}/{}", encode(&key.name)))
+}
+
+fn collection_path_of(key: &ObjectKey, resource: &Resource) -> Result<String, KubeApiError> {
+    let Resource { plural, namespaced } = resource;
+    let root = group_path(&key.api_version);
     match (namespaced, key.namespace.as_str()) {
         (true, "") => Err(unaddressable(key, "objects of this kind need a namespace")),
         (true, namespace) => Ok(format!("{root}/namespaces/{}/{plural}", encode(namespace))),
         (false, "") => Ok(format!("{root}/{plural}")),
         (false, _) => Err(unaddressable(key, "objects of this kind have no namespace")),
     }
+}
+
+/// The path of a version of a group.
+pub(super) fn group_path(api_version: &str) -> String {
+    let root = if api_version.contains('/') { "/apis" } else { "/api" };
+    format!("{root}/{api_version}")
 }
 
 fn unaddressable(key: &ObjectKey, reason: &'static str) -> KubeApiError {
@@ -43,7 +58,7 @@ pub(super) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
 }
 
 /// Percent-encodes all but RFC 3986's unreserved characters and the colon of names like `system:node`.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {

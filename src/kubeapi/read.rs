@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use serde_json::Value;
 
 use super::KubeApiError;
 use super::error::RefusalReason;
-use super::paths::object_path;
+use super::paths::object_path_of;
 use crate::base::{KubernetesVersion, NodeName};
 use crate::host::ReadHost;
 use crate::https::{Answer, ClientTls, Connection};
-use crate::state::ObjectKey;
+use crate::state::{ObjectKey, Resource};
+
+/// How a list without the objects' content is asked for.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// An apiserver through one connection. Cheap to clone; has no way to change anything.
 #[derive(Debug, Clone)]
@@ -82,8 +85,13 @@ impl ReadApi {
     }
 
     /// One object; `None` if there is none, or no such kind in this version.
-    pub async fn get(&self, key: &ObjectKey) -> Result<Option<Value>, KubeApiError> {
-        match self.json(Method::GET, &object_path(key)?, &format!("reading {key}"), None).await {
+    pub async fn get(&self, key: &ObjectKey, resource: &Resource) -> Result<Option<Value>, KubeApiError> {
+        self.found(&object_path_of(key, resource)?, &format!("reading {key}")).await
+    }
+
+    /// What is at a path; `None` if there is nothing.
+    pub(super) async fn found(&self, path: &str, operation: &str) -> Result<Option<Value>, KubeApiError> {
+        match self.json(Method::GET, path, operation, None).await {
             Ok(body) => Ok(Some(body)),
             Err(error) if error.refusal() == Some(RefusalReason::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -91,10 +99,13 @@ impl ReadApi {
     }
 
     /// Many objects at once; those that do not exist are left out.
-    pub async fn get_all(&self, keys: &[ObjectKey]) -> Result<BTreeMap<ObjectKey, Value>, KubeApiError> {
-        let answers = join_all(keys.iter().map(|key| self.get(key))).await;
+    pub async fn get_all(
+        &self,
+        keys: impl IntoIterator<Item = (&ObjectKey, &Resource)>,
+    ) -> Result<BTreeMap<ObjectKey, Value>, KubeApiError> {
+        let read = keys.into_iter().map(|(key, resource)| async move { (key, self.get(key, resource).await) });
         let mut found = BTreeMap::new();
-        for (key, answer) in keys.iter().zip(answers) {
+        for (key, answer) in join_all(read).await {
             if let Some(object) = answer? {
                 found.insert(key.clone(), object);
             }
@@ -107,7 +118,7 @@ impl ReadApi {
         self.list("/api/v1/nodes", "listing nodes").await
     }
 
-    async fn list(&self, path: &str, operation: &str) -> Result<Vec<Value>, KubeApiError> {
+    pub(super) async fn list(&self, path: &str, operation: &str) -> Result<Vec<Value>, KubeApiError> {
         let mut body = self.json(Method::GET, path, operation, None).await?;
         match body["items"].take() {
             Value::Array(items) => Ok(items),
@@ -151,7 +162,31 @@ impl ReadApi {
             request = request.header("content-type", content_type);
         }
         let bytes = body.map(|(_, value)| Bytes::from(value.to_string())).unwrap_or_default();
-        let request = request.body(bytes).map_err(|error| self.malformed(operation, error.to_string()))?;
+        self.ask(request.body(bytes), operation).await
+    }
+
+    /// A list of which only the metadata is sent: it may be of Secrets. `None` where there is no such list.
+    pub(super) async fn metadata_list(&self, path: &str, operation: &str) -> Result<Option<Value>, KubeApiError> {
+        let request = Request::builder().method(Method::GET).uri(path).header("accept", METADATA_ONLY);
+        let answer = self.ask(request.body(Bytes::new()), operation).await?;
+        if answer.status == StatusCode::NOT_FOUND || answer.status == StatusCode::METHOD_NOT_ALLOWED {
+            return Ok(None);
+        }
+        if !answer.status.is_success() {
+            return Err(KubeApiError::of_answer(&self.host, operation, &answer));
+        }
+        let list = serde_json::from_slice(&answer.body);
+        list.map(Some).map_err(|error| self.malformed(operation, error.to_string()))
+    }
+
+    /// A plain text; `None` where the apiserver has none to give.
+    pub(super) async fn text(&self, path: &str, operation: &str) -> Result<Option<String>, KubeApiError> {
+        let answer = self.send(Method::GET, path, operation, None).await?;
+        Ok(answer.status.is_success().then(|| String::from_utf8_lossy(&answer.body).into_owned()))
+    }
+
+    async fn ask(&self, request: http::Result<Request<Bytes>>, operation: &str) -> Result<Answer, KubeApiError> {
+        let request = request.map_err(|error| self.malformed(operation, error.to_string()))?;
         self.connection.send(request).await.map_err(|source| KubeApiError::of_https(&self.host, operation, source))
     }
 

@@ -6,17 +6,15 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::node::{TAINTS_ANNOTATION, merge_taints, read_annotation, write_annotation};
-use super::paths::{object_path, with_query};
+use super::paths::{object_path, object_path_of, with_query};
 use super::read::core_key;
 use super::{KubeApiError, ReadApi, RefusalReason};
 use crate::base::NodeName;
 use crate::cluster::Taint;
 use crate::host::ReadHost;
 use crate::https::ClientTls;
-use crate::state::{Object, ObjectKey};
+use crate::state::{FIELD_MANAGER, Object, ObjectKey, Resource};
 
-/// Who owns the fields that the tool writes.
-const FIELD_MANAGER: &str = "provision";
 /// How often a change of taints is tried against others who write the same Node at the same moment.
 const TAINT_ATTEMPTS: usize = 5;
 
@@ -40,14 +38,32 @@ impl KubeApi {
     /// Makes an object what is given, by server-side apply: fields that others own and we do not write stay, fields that
     /// we no longer write go, and conflicts are decided for us. Unknown fields are an error from 1.25 on; 1.24 drops
     /// them silently. Returns the object as it is now.
-    pub async fn apply(&self, object: &Object) -> Result<Value, KubeApiError> {
-        self.patch(&object.key, &format!("applying {}", object.key), &object.body).await
+    pub async fn apply(&self, object: &Object, resource: &Resource) -> Result<Value, KubeApiError> {
+        let path = object_path_of(&object.key, resource)?;
+        self.patch(&path, &format!("applying {}", object.key), &object.body).await
     }
 
-    async fn patch(&self, key: &ObjectKey, operation: &str, body: &Value) -> Result<Value, KubeApiError> {
+    async fn patch(&self, path: &str, operation: &str, body: &Value) -> Result<Value, KubeApiError> {
         let parameters = [("fieldManager", FIELD_MANAGER), ("force", "true"), ("fieldValidation", "Strict")];
-        let path = with_query(&object_path(key)?, &parameters);
+        let path = with_query(path, &parameters);
         self.read.json(Method::PATCH, &path, operation, Some(("application/apply-patch+yaml", body))).await
+    }
+
+    /// Deletes an object and leaves what it owns to the garbage collector. One that is gone, or that is another one of the
+    /// same name by now, is left alone.
+    pub async fn delete(&self, key: &ObjectKey, resource: &Resource, uid: &str) -> Result<(), KubeApiError> {
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": { "uid": uid },
+        });
+        let path = object_path_of(key, resource)?;
+        let content = Some(("application/json", &body));
+        match self.read.json(Method::DELETE, &path, &format!("deleting {key}"), content).await {
+            Err(error) if matches!(error.refusal(), Some(RefusalReason::NotFound | RefusalReason::Conflict)) => Ok(()),
+            result => result.map(|_| ()),
+        }
     }
 
     /// Gives a Node exactly these labels and taints of ours; those of others stay.
@@ -91,7 +107,7 @@ impl KubeApi {
             metadata["annotations"] = json!({ TAINTS_ANNOTATION: write_annotation(taints) });
         }
         let body = json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata });
-        self.patch(key, &operation, &body).await.map(|_| ())
+        self.patch(&path, &operation, &body).await.map(|_| ())
     }
 }
 

@@ -1,14 +1,16 @@
 //! Looks at all hosts, at etcd and at the API at once. Holds only the reading halves: it cannot change anything.
 
+mod objects;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, join, join_all, try_join};
+use futures::future::{BoxFuture, join, join_all};
 
 use crate::base::NodeName;
 use crate::endpoints::ReadEndpoints;
 use crate::host::{LookRequest, ReadHost};
-use crate::state::{ObjectKey, Observed, ObservedApi, ObservedHost};
+use crate::state::{ObjectKey, Observed, ObservedApi, ObservedHost, ResourceKind};
 
 /// What a look is about.
 pub struct Subject<'a> {
@@ -20,6 +22,8 @@ pub struct Subject<'a> {
     pub request: LookRequest,
     /// Objects to read.
     pub objects: Vec<ObjectKey>,
+    /// Kinds of the operator's add-ons, each once: only the cluster can tell whether it serves them.
+    pub kinds: Vec<ResourceKind>,
 }
 
 /// Looks at everything in one round.
@@ -52,15 +56,8 @@ fn endpoints<'a>(subject: &'a Subject<'_>) -> BoxFuture<'a, (ObservedApi, Member
         let Some(endpoints) = subject.endpoints else {
             return (ObservedApi::Unreachable("the cluster has no authority yet".into()), Members::new());
         };
-        let objects = try_join(endpoints.read(&subject.objects), endpoints.nodes());
-        let (objects, members) = join(objects, endpoints.etcd_members()).await;
-        let api = match objects {
-            Ok((mut objects, nodes)) => {
-                objects.extend(nodes);
-                ObservedApi::Reached { objects }
-            }
-            Err(error) => ObservedApi::Unreachable(error.to_string()),
-        };
+        let (api, members) = join(objects::gather(endpoints, subject), endpoints.etcd_members()).await;
+        let api = api.unwrap_or_else(|error| ObservedApi::Unreachable(error.to_string()));
         (api, members.unwrap_or_default())
     })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::StepId;
-use crate::plan::{Plan, PreflightFinding};
+use crate::plan::{MissingImage, Plan, PreflightFinding};
 
 /// What stopped an operation. The edge turns it into text, hint and exit code.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +51,11 @@ pub enum OperationError {
     /// The operator stopped the run.
     #[error("stopped; what was done stays")]
     Cancelled,
+    /// All was done, and pods wait for images that nobody has.
+    #[error("all is done but that pods wait for images:{}", waiting(.0))]
+    MissingImages(Vec<MissingImage>),
     /// Steps failed.
-    #[error("{} of the steps failed: {}", failed.len(), steps(failed))]
+    #[error("{} of the steps failed:{}", failed.len(), steps(failed))]
     Incomplete {
         /// Steps with their errors.
         failed: Vec<(StepId, String)>,
@@ -70,6 +73,9 @@ impl OperationError {
             Self::Supply(_) => {
                 Some("nothing was changed on any host; mend the findings, or give a bundle: --bundle PATH")
             }
+            Self::MissingImages(_) => {
+                Some("give them in a bundle (--bundle PATH) or in a registry, and run `provision up` again")
+            }
             Self::Refused(_) => Some("nothing was changed on any host"),
             Self::State(_) | Self::Keys(_) => {
                 Some("nothing was changed on any host; put the state folder back from a copy, see docs/state.md")
@@ -84,7 +90,12 @@ fn lines(findings: &[PreflightFinding]) -> String {
     lines.join("\n")
 }
 
+fn waiting(images: &[MissingImage]) -> String {
+    images.iter().map(|image| format!("\n  {image}")).collect()
+}
+
+/// One line each: the first one of an error says it all in short.
 fn steps(failed: &[(StepId, String)]) -> String {
-    let names: Vec<&str> = failed.iter().map(|(id, _)| id.0.as_str()).collect();
-    names.join(", ")
+    let first = |error: &str| error.lines().next().unwrap_or_default().to_owned();
+    failed.iter().map(|(id, error)| format!("\n  {id}: {}", first(error))).collect()
 }

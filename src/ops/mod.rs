@@ -1,5 +1,6 @@
 //! Use cases: what each command does, without arguments and without a terminal.
 
+mod addons;
 mod authorities;
 mod connect;
 mod error;
@@ -15,6 +16,7 @@ mod supply;
 mod survey;
 mod up;
 
+pub use addons::{Addons, fetch_addons};
 pub use authorities::Authorities;
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
@@ -24,4 +26,4 @@ pub use load::{Loaded, Setup, load};
 pub use status::{Status, status};
 pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};
-pub use up::{Consent, UpInput, UpOutcome, up};
+pub use up::{Consent, PATIENCE, UpInput, UpOutcome, up};

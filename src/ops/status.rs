@@ -76,7 +76,7 @@ pub async fn status(input: &SurveyInput<'_>) -> Result<Status, OperationError> {
 fn nodes(input: &SurveyInput<'_>, observed: &Observed) -> Vec<NodeLine> {
     let line = |node: &crate::cluster::Node| {
         let live = match &observed.api {
-            ObservedApi::Reached { objects } => objects.get(&ObjectKey::node(&node.name)),
+            ObservedApi::Reached { objects, .. } => objects.get(&ObjectKey::node(&node.name)),
             ObservedApi::Unreachable(_) => None,
         };
         let version = live.and_then(|node| node.pointer("/status/nodeInfo/kubeletVersion")).and_then(Value::as_str);

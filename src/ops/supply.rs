@@ -46,6 +46,7 @@ pub async fn supply(
     for (key, answer) in images.into_iter().zip(answers) {
         match answer.and_then(|image| search.compared(&key, image)) {
             Ok(image) => drop(offered.insert(key, image)),
+            Err(_) if search.may_lack(&key) => {}
             Err(problem) => problems.push(problem),
         }
     }
@@ -131,6 +132,12 @@ impl Search<'_> {
             }
         }
         lacking.into_iter().collect()
+    }
+
+    /// Whether a run goes on without an image: it runs in pods, and the operator wants it so.
+    fn may_lack(&self, (store, reference): &(ImageStore, ImageReference)) -> bool {
+        let is_sandbox = *reference == self.input.loaded.release.images.pause;
+        self.input.allow_missing_images && *store == ImageStore::Containerd && !is_sandbox
     }
 
     fn locked_id(&self, store: ImageStore, reference: &ImageReference) -> Option<(&Digest, &Origin)> {

@@ -1,6 +1,6 @@
 //! Connect, look, render, plan: everything that `plan` and `up` have in common. Changes nothing anywhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use crate::observe::{self, Subject};
 use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
 use crate::release::Release;
-use crate::state::{HostFacts, Observed, ObservedHost};
+use crate::state::{HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind};
 
 use super::connect::{Connections, Reach};
 use super::load::Loaded;
@@ -81,10 +81,15 @@ pub struct SurveyInput<'a> {
     pub now: i64,
     /// Where progress goes.
     pub events: &'a dyn EventSink,
+    /// Whether pods may wait for images that nobody has.
+    pub allow_missing_images: bool,
 }
 
 /// Looks at the world and makes the plan. Pre-flight errors of all hosts come together.
 pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
+    if !input.loaded.addons.are_complete() {
+        return Err(OperationError::Supply(vec!["an add-on at a site was not fetched".into()]));
+    }
     let cluster = &input.loaded.cluster;
     let stored = keys::material(input.state);
     // Keys of a new cluster are made while the hosts are being connected to; they cost nothing when they are there.
@@ -101,6 +106,7 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
         endpoints: endpoints.as_deref().map(|endpoints| endpoints as &dyn ReadEndpoints),
         request: desired::look_request(cluster, &input.loaded.release),
         objects: desired::object_keys(cluster, &input.loaded.release)?,
+        kinds: kinds(cluster),
     };
     let observed = observe::gather(&subject).await;
     tell_round_trips(input.events, &hosts);
@@ -127,6 +133,13 @@ fn first_unpacking(input: &SurveyInput<'_>) -> Option<JoinHandle<Result<Vec<Unpa
     }
     let bundles = input.bundles.clone();
     Some(tokio::task::spawn_blocking(move || bundles.cni_plugins(&version)))
+}
+
+/// Kinds that the operator's add-ons use.
+fn kinds(cluster: &Cluster) -> Vec<ResourceKind> {
+    let objects = cluster.addons.iter().flat_map(|addon| &addon.objects);
+    let kinds: BTreeSet<ResourceKind> = objects.map(|object| object.key.resource_kind()).collect();
+    kinds.into_iter().collect()
 }
 
 fn tell_round_trips(events: &dyn EventSink, hosts: &BTreeMap<NodeName, SharedHost>) {
@@ -163,6 +176,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
         sources: &resolved.sources,
         history: &history,
         renewals: &completion.renewals,
+        allow_missing_images: input.allow_missing_images,
     };
     findings.extend(plan::leftovers(&plan_input));
     findings.extend(plan::way_out(&plan_input));
@@ -188,7 +202,7 @@ fn rendered(
     let release = &input.loaded.release;
     let locked = locked(input.state);
     let images = desired::images(cluster, release);
-    let resolved = resolve(&PinInput {
+    let mut resolved = resolve(&PinInput {
         release,
         locked,
         bundles: &supplied.bundles,
@@ -198,8 +212,9 @@ fn rendered(
         supply: &cluster.supply,
         images,
     })?;
+    resolved.record.addons = input.loaded.addons.pinned();
     let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, completion));
-    let desired = desired::render(&desired::Input {
+    let mut desired = desired::render(&desired::Input {
         cluster,
         facts: &facts(observed),
         bundle: &completion.bundle,
@@ -208,6 +223,9 @@ fn rendered(
         etcd_token: &etcd.token,
         registry_authorities: &input.loaded.authorities.registries,
     })?;
+    if let ObservedApi::Reached { served, .. } = &observed.api {
+        desired::complete_objects(&mut desired.objects, served);
+    }
     Ok(Rendered { resolved, etcd, desired })
 }
 
@@ -236,7 +254,8 @@ fn new_etcd_record(cluster: &Cluster, completion: &Completion) -> EtcdRecord {
 
 fn history(state: &State, loaded: &Loaded, etcd: &EtcdRecord) -> History {
     let completed_nodes = state.current().map(|generation| nodes_of(&generation.config, loaded)).unwrap_or_default();
-    History { completed_nodes, complete_etcd_members: etcd.seen_complete.iter().cloned().collect() }
+    let complete_etcd_members = etcd.seen_complete.iter().cloned().collect();
+    History { completed_nodes, complete_etcd_members, untouched: state.is_new() }
 }
 
 /// Nodes of a configuration that was applied once; if this version no longer reads it, those of today's file.

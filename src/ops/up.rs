@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 
@@ -46,7 +47,12 @@ pub struct UpInput<'a> {
     pub consent: &'a dyn Consent,
     /// The operator's wish to stop.
     pub cancellation: &'a Cancellation,
+    /// How long a step waits for what it has started.
+    pub patience: Duration,
 }
+
+/// Longer than the slowest start seen on two busy cores, times ten.
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
@@ -58,8 +64,12 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
         return Err(OperationError::Refused(Box::new(survey.plan)));
     }
     let finished = folder.state().aimed().is_none()
-        && folder.state().current().is_some_and(|generation| generation.config == input.survey.loaded.text);
+        && folder.state().current().is_some_and(|generation| {
+            generation.config == input.survey.loaded.text
+                && generation.lock.pins.addons == survey.resolved.record.addons
+        });
     if survey.plan.is_empty() && finished {
+        whole(&survey)?;
         return Ok(UpOutcome::NothingToDo);
     }
     if survey.plan.changes() > 0 && !input.consent.ask(&survey.plan).await {
@@ -74,6 +84,7 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
     let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
     remember_members(folder, &survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
+    whole(&survey)?;
     pin_pod_images(folder, &survey).await?;
     folder.complete_generation(generation)?;
     Ok(UpOutcome::Applied { steps })
@@ -103,6 +114,7 @@ async fn execute(
         endpoints,
         facts: facts(&survey.observed),
         look: survey.request.clone(),
+        patience: input.patience,
     };
     let context = Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
     Ok(engine::run(&survey.plan, &input.run, &context).await)
@@ -113,6 +125,12 @@ fn conclude(outcome: &Outcome) -> Result<(), OperationError> {
         return Err(OperationError::Incomplete { failed: outcome.failed.clone() });
     }
     if outcome.is_complete() { Ok(()) } else { Err(OperationError::Cancelled) }
+}
+
+/// A cluster whose pods lack images is not what the file asks for.
+fn whole(survey: &Survey) -> Result<(), OperationError> {
+    let missing = &survey.plan.missing_images;
+    if missing.is_empty() { Ok(()) } else { Err(OperationError::MissingImages(missing.clone())) }
 }
 
 /// Members that were seen in a whole cluster never start with empty data again.

@@ -6,24 +6,25 @@ use crate::base::{NodeName, StepId};
 use crate::cluster::Node;
 use crate::desired::NodeMetadata;
 use crate::host::LogSource;
-use crate::state::{Component, Object, ObjectKey, ObservedApi};
+use crate::state::{Component, ObjectKey, ObservedApi};
 
-use super::Input;
-use super::object_difference::object_difference;
+use super::readiness::node_is_ready;
 use super::step::{Action, Condition, Plan, Step};
+use super::{Input, addon_steps, inventory_steps};
 
 /// Adds waits for what was started, objects that differ, and labels and taints.
 pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     control_plane_waits(input, plan);
     component_waits(input, plan);
-    objects(input, plan);
+    addon_steps::add(input, plan);
     for node in &input.cluster.nodes {
         self::node(input, node, plan);
     }
-    workload_waits(input, plan);
+    addon_steps::waits(input, plan);
+    inventory_steps::prune(input, plan);
 }
 
-fn host_id(node: &NodeName, rest: &str) -> StepId {
+pub(super) fn host_id(node: &NodeName, rest: &str) -> StepId {
     StepId(format!("{node}/{rest}"))
 }
 
@@ -32,7 +33,7 @@ pub(super) fn first_api(input: &Input<'_>) -> Option<StepId> {
     input.cluster.control_planes().next().map(|node| host_id(&node.name, "api"))
 }
 
-fn wait(id: StepId, host: Option<NodeName>, title: String, condition: Condition) -> Step {
+pub(super) fn wait(id: StepId, host: Option<NodeName>, title: String, condition: Condition) -> Step {
     Step {
         id,
         host,
@@ -42,6 +43,7 @@ fn wait(id: StepId, host: Option<NodeName>, title: String, condition: Condition)
         action: Action::Wait(condition),
         after: Vec::new(),
         log: None,
+        contained: false,
     }
 }
 
@@ -110,58 +112,11 @@ fn component_waits(input: &Input<'_>, plan: &mut Plan) {
     }
 }
 
-fn live<'a>(input: &Input<'a>, key: &ObjectKey) -> Option<&'a Value> {
+pub(super) fn live<'a>(input: &Input<'a>, key: &ObjectKey) -> Option<&'a Value> {
     match &input.observed.api {
-        ObservedApi::Reached { objects } => objects.get(key),
+        ObservedApi::Reached { objects, .. } => objects.get(key),
         ObservedApi::Unreachable(_) => None,
     }
-}
-
-/// Workloads come after everything that they need; all objects of one of the two steps are applied at once.
-fn objects(input: &Input<'_>, plan: &mut Plan) {
-    let mut foundation = (Vec::new(), Vec::new());
-    let mut workloads = (Vec::new(), Vec::new());
-    for object in &input.desired.objects {
-        let Some(line) = object_line(input, object) else { continue };
-        let group = if is_workload(&object.key) { &mut workloads } else { &mut foundation };
-        group.0.push(object.clone());
-        group.1.push(line);
-    }
-    let ready: Vec<StepId> = first_api(input).into_iter().collect();
-    push_objects(plan, "foundation", "roles, policies and configuration", foundation, ready.clone());
-    let mut after = ready;
-    after.push(StepId("cluster/foundation".into()));
-    push_objects(plan, "workloads", "system workloads", workloads, after);
-}
-
-fn is_workload(key: &ObjectKey) -> bool {
-    matches!(key.kind.as_str(), "Deployment" | "DaemonSet")
-}
-
-fn object_line(input: &Input<'_>, object: &Object) -> Option<String> {
-    let Some(live) = live(input, &object.key) else { return Some(format!("{}: missing", object.key)) };
-    let differences = object_difference(&object.body, live);
-    let first = differences.first()?;
-    let more = if differences.len() > 1 { format!(" and {} more", differences.len() - 1) } else { String::new() };
-    Some(format!("{}: {first}{more}", object.key))
-}
-
-fn push_objects(plan: &mut Plan, id: &str, what: &str, group: (Vec<Object>, Vec<String>), after: Vec<StepId>) {
-    let (objects, details) = group;
-    if objects.is_empty() {
-        return;
-    }
-    let missing = details.iter().filter(|line| line.ends_with(": missing")).count();
-    plan.steps.push(Step {
-        id: StepId(format!("cluster/{id}")),
-        host: None,
-        title: format!("apply {what} ({} objects)", objects.len()),
-        reason: format!("{missing} missing, {} different", objects.len() - missing),
-        details,
-        action: Action::Apply(objects),
-        after,
-        log: None,
-    });
 }
 
 /// Registration, labels and taints, readiness of one node.
@@ -193,27 +148,23 @@ fn node(input: &Input<'_>, node: &Node, plan: &mut Plan) {
             action: Action::SetNodeMetadata(metadata.clone()),
             after: vec![registered.clone()],
             log: None,
+            contained: false,
         });
     }
     // Without a network plugin of ours a node becomes Ready only when the operator has installed one.
     let by_operator = input.cluster.network.plugin == crate::cluster::NetworkPlugin::None;
     let ready = live.is_some_and(node_is_ready);
-    if !by_operator && (!ready || plan.has(&unit)) {
+    let waits_for_images = plan.is_without_network(&node.name);
+    if !by_operator && !waits_for_images && (!ready || plan.has(&unit)) {
         let step = wait(
             host_id(&node.name, "ready"),
             Some(name()),
             "wait for the node to be Ready".into(),
-            Condition::NodeReady(name()),
+            Condition::NodeReady { node: name(), network: addon_steps::network_workloads(input) },
         );
         let after = vec![registered, host_id(&node.name, "metadata"), unit, StepId("cluster/workloads".into())];
         plan.steps.push(Step { after, log, ..step });
     }
-}
-
-/// Whether a Node object says that it is Ready.
-pub fn node_is_ready(node: &Value) -> bool {
-    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
-    conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 fn metadata_differences(wanted: &NodeMetadata, live: Option<&Value>) -> Vec<String> {
@@ -235,59 +186,4 @@ fn metadata_differences(wanted: &NodeMetadata, live: Option<&Value>) -> Vec<Stri
     let missing = wanted.taints.iter().filter(|taint| !has(taint));
     lines.extend(missing.map(|taint| format!("taint {}={}:{}", taint.key, taint.value, taint.effect)));
     lines
-}
-
-fn workload_waits(input: &Input<'_>, plan: &mut Plan) {
-    if input.cluster.network.plugin == crate::cluster::NetworkPlugin::None {
-        return;
-    }
-    let ready: Vec<StepId> = input.cluster.nodes.iter().map(|node| host_id(&node.name, "ready")).collect();
-    for object in input.desired.objects.iter().filter(|object| is_workload(&object.key)) {
-        let applied = plan.steps.iter().any(|step| match &step.action {
-            Action::Apply(objects) => objects.iter().any(|applied| applied.key == object.key),
-            _ => false,
-        });
-        if !applied && live(input, &object.key).is_some_and(workload_is_ready) {
-            continue;
-        }
-        let id = StepId(format!("cluster/ready/{}", object.key.name));
-        let title = format!("wait for {} to be ready", object.key);
-        let mut after = ready.clone();
-        after.push(StepId("cluster/workloads".into()));
-        plan.steps.push(Step { after, ..wait(id, None, title, Condition::WorkloadReady(object.key.clone())) });
-    }
-}
-
-/// Whether a Deployment or DaemonSet runs its newest revision everywhere.
-pub fn workload_is_ready(live: &Value) -> bool {
-    let number = |pointer: &str| live.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
-    let current = number("/status/observedGeneration") >= number("/metadata/generation");
-    let ready = if live["kind"] == "DaemonSet" {
-        let wanted = number("/status/desiredNumberScheduled");
-        wanted > 0 && number("/status/numberReady") == wanted && number("/status/updatedNumberScheduled") == wanted
-    } else {
-        let wanted = live.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-        // Ready ones of the revision before count among the ready: there must be none left.
-        let all = ["/status/replicas", "/status/updatedReplicas", "/status/readyReplicas"];
-        all.iter().all(|pointer| number(pointer) == wanted)
-    };
-    current && ready
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_deployment_is_not_ready_while_a_pod_of_its_old_revision_serves() {
-        let live = |replicas: i64, updated: i64, ready: i64| {
-            let status = json!({"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated, "readyReplicas": ready});
-            json!({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status})
-        };
-        assert!(workload_is_ready(&live(2, 2, 2)));
-        assert!(!workload_is_ready(&live(3, 2, 2)), "one old and one new pod are ready, the second new one is not");
-        assert!(!workload_is_ready(&live(2, 2, 1)));
-    }
 }

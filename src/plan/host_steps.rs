@@ -6,7 +6,7 @@ use crate::host::{Change, LogSource, Transfer};
 use crate::state::{Component, Content, HostSnapshot, ImageStore};
 
 use super::step::{Action, Plan, Step};
-use super::{Input, Refusal, cluster_steps, container_steps, file_steps, runtime_steps};
+use super::{Input, Refusal, cluster_steps, container_steps, file_steps, missing_image, runtime_steps};
 
 /// One host as the planner sees it.
 pub(super) struct HostInput<'a> {
@@ -56,6 +56,7 @@ impl HostInput<'_> {
             action,
             after: Vec::new(),
             log: None,
+            contained: false,
         }
     }
 
@@ -166,6 +167,10 @@ fn bring_image(host: &HostInput<'_>, image: &DesiredImage, plan: &mut Plan) {
             (title, Change::PullImage(Box::new(pull.clone())))
         }
         (None, None) => {
+            let is_allowed = host.input.allow_missing_images && image.store == ImageStore::Containerd && seen.is_none();
+            if is_allowed && missing_image::note(host.input, &image.reference, host.name, plan) {
+                return;
+            }
             plan.refusals.push(missing_source(host, &format!("image {} for {}", image.reference, image.store)));
             return;
         }

@@ -1,11 +1,16 @@
 //! What a run would do: desired and observed in, ordered steps or refusals out. A plain value, made without I/O.
 
+mod addon_steps;
 mod cluster_steps;
 mod container_steps;
 mod file_steps;
 mod host_steps;
+mod inventory_steps;
+mod missing_image;
 mod object_difference;
+mod owned_fields;
 mod preflight;
+mod readiness;
 mod refusal;
 mod render;
 mod runtime_configuration;
@@ -22,9 +27,11 @@ use crate::host::{Pull, Transfer};
 use crate::pki::RenewalDue;
 use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedHost};
 
-pub use cluster_steps::{node_is_ready, workload_is_ready};
+pub use inventory_steps::strangers;
+pub use missing_image::MissingImage;
 pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
+pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
 pub use step::{Action, Condition, Plan, Step};
 pub use way_out::way_out;
@@ -47,6 +54,8 @@ pub struct History {
     pub completed_nodes: Vec<NodeName>,
     /// etcd members that were once seen as full members: they never start with empty data again.
     pub complete_etcd_members: Vec<NodeName>,
+    /// Whether no run has ever begun: nothing of ours can be anywhere.
+    pub untouched: bool,
 }
 
 impl History {
@@ -70,6 +79,8 @@ pub struct Input<'a> {
     pub history: &'a History,
     /// Certificates of a cluster that has run and that no longer say what they must, or run out.
     pub renewals: &'a [RenewalDue],
+    /// Whether pods may wait for images that nobody has.
+    pub allow_missing_images: bool,
 }
 
 impl Input<'_> {
@@ -86,6 +97,7 @@ pub fn make(input: &Input<'_>) -> Plan {
     let mut plan = Plan::default();
     refusal::topology(input, &mut plan);
     refusal::certificates(input, &mut plan);
+    refusal::kinds(input, &mut plan);
     for (name, wanted) in &input.desired.hosts {
         if let Some(snapshot) = input.snapshot(name) {
             host_steps::add(&host_steps::HostInput { input, name, wanted, snapshot }, &mut plan);

@@ -1,12 +1,15 @@
 //! What of an object that we would apply differs from the live one.
 //!
 //! Every field that we write must be as we write it. Fields that we do not write belong to the server or to others and
-//! are not compared. A comparison by hand, and not a dry run of server-side apply, because a run that changes nothing
-//! must not cost a write request for each object.
+//! are not compared; that we wrote one earlier shows in the digest of what was applied. A comparison by hand, and not a
+//! dry run of server-side apply, because a run that changes nothing must not cost a write request for each object.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
+
+use super::owned_fields::OwnedFields;
+use crate::desired::STAMP;
 
 /// Fields below `metadata` that only the server sets, whatever we send.
 const SERVER_METADATA: [&str; 6] =
@@ -18,6 +21,9 @@ const SHARED_LISTS: [&str; 1] = ["finalizers"];
 const OMITTED_WHEN_FALSE: [&str; 4] = ["hostIPC", "hostNetwork", "hostPID", "readOnly"];
 /// The same, which only in a `PodSecurityPolicy` are plain.
 const OMITTED_IN_POLICY: [&str; 2] = ["privileged", "readOnlyRootFilesystem"];
+/// Fields that are amounts, or hold some.
+const AMOUNTS: [&str; 8] =
+    ["averageValue", "capacity", "divisor", "hard", "limits", "overhead", "resources", "sizeLimit"];
 /// Characters of a value that are shown.
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -35,12 +41,20 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, wanted, live } = self;
+        if *path == stamp_path() {
+            let text = if live.is_some() { "provision writes it otherwise than before" } else { "not applied yet" };
+            return formatter.write_str(text);
+        }
         match live {
             _ if wanted.is_null() => write!(formatter, "{path} differs (secret)"),
             None => write!(formatter, "{path} is missing, wanted {}", shown(wanted, wanted)),
             Some(live) => write!(formatter, "{path} is {}, wanted {}", shown(live, wanted), shown(wanted, live)),
         }
     }
+}
+
+fn stamp_path() -> String {
+    format!("metadata.annotations[{STAMP}]")
 }
 
 /// A value on one line; of a long text the part from where it differs from the other.
@@ -59,8 +73,13 @@ fn shown(value: &Value, other: &Value) -> String {
 /// Compares an object that we would apply with the live one, both complete; empty where applying would change nothing.
 pub fn object_difference(wanted: &Value, live: &Value) -> Vec<Difference> {
     let kind = wanted["kind"].as_str().unwrap_or_default();
-    let mut comparison = Comparison { kind, path: Vec::new(), differences: Vec::new() };
-    comparison.value(wanted, live);
+    let stamp = |object: &Value| object["metadata"]["annotations"][STAMP].as_str().map(str::to_owned);
+    let is_current = stamp(wanted).is_some() && stamp(wanted) == stamp(live);
+    let mut comparison = Comparison { kind, is_current, path: Vec::new(), differences: Vec::new() };
+    comparison.value(wanted, live, OwnedFields::of(wanted, live));
+    // What else differs says more.
+    let others = comparison.differences.iter().any(|difference| difference.path != stamp_path());
+    comparison.differences.retain(|difference| !others || difference.path != stamp_path());
     comparison.differences
 }
 
@@ -72,34 +91,65 @@ enum Segment<'a> {
 
 struct Comparison<'a> {
     kind: &'a str,
+    /// Whether the object was last applied as it is wanted now.
+    is_current: bool,
     path: Vec<Segment<'a>>,
     differences: Vec<Difference>,
 }
 
 impl<'a> Comparison<'a> {
-    fn value(&mut self, wanted: &'a Value, live: &Value) {
+    fn value(&mut self, wanted: &'a Value, live: &Value, owned: OwnedFields<'_>) {
         match (wanted, live) {
             (Value::Null, _) => {}
-            (Value::Object(wanted), Value::Object(live)) => self.map(wanted, live),
-            (Value::Array(wanted), Value::Array(live)) if self.is_shared_list() => self.shared_list(wanted, live),
-            (Value::Array(wanted), Value::Array(live)) if wanted.len() == live.len() => {
-                for (index, (wanted, live)) in wanted.iter().zip(live).enumerate() {
-                    self.inside(Segment::Index(index), |comparison| comparison.value(wanted, live));
-                }
-            }
-            _ if self.is_equal(wanted, live) => {}
+            (Value::Object(wanted), Value::Object(live)) => self.map(wanted, live, owned),
+            (Value::Array(wanted), Value::Array(live)) => self.list(wanted, live, owned),
+            _ if is_equal(wanted, live) || (self.is_quantity() && is_same_quantity(wanted, live)) => {}
+            _ if self.is_rewritten(owned) => {}
             _ => self.report(wanted, Some(live)),
         }
     }
 
-    fn map(&mut self, wanted: &'a Map<String, Value>, live: &Map<String, Value>) {
+    /// Whether the server keeps what we applied in words of its own. Who else changes a field becomes its owner; before
+    /// 1.22 scaling did not.
+    fn is_rewritten(&self, owned: OwnedFields<'_>) -> bool {
+        let is_replicas = matches!(self.path.last(), Some(Segment::Key("replicas")));
+        self.is_current && owned.is_whole() && !is_replicas
+    }
+
+    fn map(&mut self, wanted: &'a Map<String, Value>, live: &Map<String, Value>, owned: OwnedFields<'_>) {
         for (key, wanted) in wanted {
             if self.is_the_servers(key) {
                 continue;
             }
+            let owned = owned.field(key);
             self.inside(Segment::Key(key), |comparison| match live.get(key) {
-                Some(live) => comparison.value(wanted, live),
+                Some(live) => comparison.value(wanted, live, owned),
                 None if comparison.is_omitted(key, wanted) => {}
+                None => comparison.report(wanted, None),
+            });
+        }
+    }
+
+    fn list(&mut self, wanted: &'a [Value], live: &[Value], owned: OwnedFields<'_>) {
+        if owned.is_set() || self.is_shared_list() {
+            self.shared_list(wanted, live);
+        } else if owned.is_keyed() {
+            self.keyed_list(wanted, live, owned);
+        } else if wanted.len() == live.len() {
+            for (index, (wanted, live)) in wanted.iter().zip(live).enumerate() {
+                self.inside(Segment::Index(index), |comparison| comparison.value(wanted, live, owned));
+            }
+        } else if !self.is_rewritten(owned) {
+            self.report_list(wanted, live);
+        }
+    }
+
+    /// Items are told apart by a key, and others may add some of their own.
+    fn keyed_list(&mut self, wanted: &'a [Value], live: &[Value], owned: OwnedFields<'_>) {
+        for (index, wanted) in wanted.iter().enumerate() {
+            let (live, owned) = owned.item(wanted, live);
+            self.inside(Segment::Index(index), |comparison| match live {
+                Some(live) => comparison.value(wanted, live, owned),
                 None => comparison.report(wanted, None),
             });
         }
@@ -109,6 +159,10 @@ impl<'a> Comparison<'a> {
         if let Some(missing) = wanted.iter().find(|value| !live.contains(value)) {
             self.report(missing, None);
         }
+    }
+
+    fn report_list(&mut self, wanted: &[Value], live: &[Value]) {
+        self.report(&Value::Array(wanted.to_vec()), Some(&Value::Array(live.to_vec())));
     }
 
     fn inside(&mut self, segment: Segment<'a>, compare: impl FnOnce(&mut Self)) {
@@ -144,17 +198,14 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn is_equal(&self, wanted: &Value, live: &Value) -> bool {
-        wanted == live || (self.is_quantity() && quantity(wanted).is_some_and(|wanted| Some(wanted) == quantity(live)))
-    }
-
     /// Whether the field is an amount, which the server writes in its own way (`0.5` becomes `500m`).
     fn is_quantity(&self) -> bool {
         let keys = self.path.iter().rev().filter_map(|segment| match segment {
             Segment::Key(key) => Some(*key),
             Segment::Index(_) => None,
         });
-        keys.take(3).any(|key| key == "resources" || key == "sizeLimit")
+        let is_data = matches!(self.path.first(), Some(Segment::Key("data")));
+        !is_data && keys.take(3).any(|key| AMOUNTS.contains(&key))
     }
 
     fn report(&mut self, wanted: &Value, live: Option<&Value>) {
@@ -173,6 +224,15 @@ impl<'a> Comparison<'a> {
         });
         texts.collect()
     }
+}
+
+/// `1` and `1.0` are one number.
+fn is_equal(wanted: &Value, live: &Value) -> bool {
+    wanted == live || matches!((wanted, live), (Value::Number(one), Value::Number(two)) if one.as_f64() == two.as_f64())
+}
+
+fn is_same_quantity(wanted: &Value, live: &Value) -> bool {
+    quantity(wanted).is_some_and(|wanted| Some(wanted) == quantity(live))
 }
 
 /// Thousandths of a quantity such as `100m`, `0.5`, `1e3` or `128Mi`; both sides are rounded alike.
@@ -260,6 +320,72 @@ mod tests {
         let policy =
             json!({"kind": "PodSecurityPolicy", "spec": {"privileged": false, "allowPrivilegeEscalation": false}});
         assert_eq!(lines(&policy, &json!({"kind": "PodSecurityPolicy", "spec": {}})).len(), 1);
+    }
+
+    /// An object as applied by us, with what the server keeps account of.
+    fn live(spec: Value, fields: Value, stamp: &str) -> Value {
+        let fields = json!({
+            "manager": "provision", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:spec": fields},
+        });
+        let metadata = json!({"annotations": {STAMP: stamp}, "managedFields": [fields]});
+        json!({"apiVersion": "v1", "metadata": metadata, "spec": spec})
+    }
+
+    fn wanted(spec: Value) -> Value {
+        json!({"apiVersion": "v1", "metadata": {"annotations": {STAMP: "1"}}, "spec": spec})
+    }
+
+    #[test]
+    fn items_of_a_list_are_told_apart_by_their_keys_and_others_may_add_some() {
+        let port = |number: u16, name: &str| json!({"port": number, "protocol": "TCP", "name": name});
+        let item = |fields: Value| json!({"f:ports": {"k:{\"port\":53,\"protocol\":\"TCP\"}": fields}});
+        let ours = wanted(json!({"ports": [{"port": 53, "name": "dns"}]}));
+        let untouched = item(json!({".": {}, "f:port": {}, "f:name": {}}));
+        let with = |ports: Value| live(json!({"ports": ports}), untouched.clone(), "1");
+        assert_eq!(lines(&ours, &with(json!([port(9153, "other"), port(53, "dns")]))), [""; 0]);
+        let ports = json!([port(9153, "other"), port(53, "edited")]);
+        let edited = live(json!({"ports": ports}), item(json!({".": {}, "f:port": {}})), "1");
+        assert_eq!(lines(&ours, &edited), [r#"spec.ports[0].name is "edited", wanted "dns""#]);
+        assert_eq!(lines(&ours, &with(json!([port(9153, "other")]))).len(), 1);
+    }
+
+    #[test]
+    fn a_value_that_the_server_keeps_in_its_own_words_is_no_difference_while_it_is_ours() {
+        let ours = wanted(json!({"window": "1h", "replicas": 1}));
+        let fields = json!({"f:window": {}, "f:replicas": {}});
+        let is = json!({"window": "1h0m0s", "replicas": 1});
+        assert_eq!(lines(&ours, &live(is.clone(), fields.clone(), "1")), [""; 0]);
+        // Whoever else writes the field becomes its owner.
+        assert_eq!(lines(&ours, &live(is.clone(), json!({"f:replicas": {}}), "1")).len(), 1);
+        // What was applied last was something else.
+        assert_eq!(lines(&ours, &live(is, fields.clone(), "2")).len(), 1);
+        let scaled = live(json!({"window": "1h", "replicas": 5}), fields, "1");
+        assert_eq!(lines(&ours, &scaled), ["spec.replicas is 5, wanted 1"]);
+    }
+
+    #[test]
+    fn a_set_may_hold_what_others_add() {
+        let fields = json!({"f:names": {"v:\"a\"": {}}});
+        let ours = wanted(json!({"names": ["a"]}));
+        assert_eq!(lines(&ours, &live(json!({"names": ["b", "a"]}), fields.clone(), "1")), [""; 0]);
+        assert_eq!(lines(&ours, &live(json!({"names": ["b"]}), fields, "1")).len(), 1);
+    }
+
+    #[test]
+    fn what_we_write_no_more_shows_in_the_digest_alone() {
+        let ours = wanted(json!({"a": 1}));
+        let before = live(json!({"a": 1, "b": 2}), json!({"f:a": {}, "f:b": {}}), "0");
+        assert_eq!(lines(&ours, &before), ["provision writes it otherwise than before"]);
+        let edited = live(json!({"a": 5, "b": 2}), json!({}), "0");
+        assert_eq!(lines(&ours, &edited), ["spec.a is 5, wanted 1"]);
+        let taken_over = json!({"apiVersion": "v1", "metadata": {}, "spec": {"a": 1}});
+        assert_eq!(lines(&ours, &taken_over).len(), 1);
+    }
+
+    #[test]
+    fn numbers_are_equal_however_they_are_written() {
+        assert_eq!(lines(&json!({"spec": {"a": 1.0, "b": "1"}}), &json!({"spec": {"a": 1, "b": "1"}})), [""; 0]);
+        assert_eq!(lines(&json!({"spec": {"port": "80"}}), &json!({"spec": {"port": 80}})).len(), 1);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Changes that are wanted and not possible yet.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::base::NodeName;
 use crate::pki::RenewalReason;
-use crate::state::{ObjectKey, ObservedApi};
+use crate::state::{ObjectKey, ObservedApi, Resource, ResourceKind};
 
-use super::{Input, Plan};
+use super::{Input, Plan, addon_steps};
 
 /// A wanted change that this version does not make, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +81,43 @@ pub(super) fn certificates(input: &Input<'_>, plan: &mut Plan) {
     }
 }
 
+/// Kinds of the operator's add-ons that neither the cluster serves nor an add-on defines. Of a cluster that cannot be asked
+/// now nothing is said.
+pub(super) fn kinds(input: &Input<'_>, plan: &mut Plan) {
+    let others = input.desired.objects.iter().skip(addon_steps::own_objects(input));
+    let defined: BTreeSet<ResourceKind> = input
+        .desired
+        .objects
+        .iter()
+        .flat_map(|object| Resource::defined_by(&object.body))
+        .map(|(kind, _)| kind)
+        .collect();
+    let is_served = |kind: &ResourceKind| match &input.observed.api {
+        ObservedApi::Reached { served, .. } => served.contains_key(kind),
+        ObservedApi::Unreachable(_) => Resource::built_in(kind).is_some() || input.history.is_living(),
+    };
+    let mut missing: BTreeMap<ResourceKind, Vec<String>> = BTreeMap::new();
+    for object in others {
+        let kind = object.key.resource_kind();
+        if !defined.contains(&kind) && !is_served(&kind) {
+            missing.entry(kind).or_default().push(format!("{} of add-on {}", object.key, object.addon));
+        }
+    }
+    plan.refusals.extend(missing.into_iter().map(|(kind, objects)| {
+        Refusal {
+            host: None,
+            subject: format!("objects of kind {kind}"),
+            reason: "the cluster serves no such kind, and no add-on defines it".into(),
+            hint:
+                "add its CustomResourceDefinition to the add-ons, or check apiVersion and kind: kubectl api-resources"
+                    .into(),
+            details: objects,
+        }
+    }));
+}
+
 fn unknown_nodes(input: &Input<'_>, plan: &mut Plan) {
-    let ObservedApi::Reached { objects } = &input.observed.api else { return };
+    let ObservedApi::Reached { objects, .. } = &input.observed.api else { return };
     let strangers = objects.keys().filter(|key| is_node(key)).filter(|key| {
         let known = |name: &NodeName| name.as_str() == key.name;
         !input.cluster.nodes.iter().any(|node| known(&node.name)) && !input.history.completed_nodes.iter().any(known)

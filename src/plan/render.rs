@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Plan, Refusal, Step};
+use super::{Action, Plan, Refusal, Step};
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,6 +18,9 @@ impl fmt::Display for Plan {
             for step in self.steps.iter().filter(|step| host_of(step) == host) {
                 step_lines(step, formatter)?;
             }
+        }
+        for missing in &self.missing_images {
+            writeln!(formatter, "missing: {missing}")?;
         }
         for refusal in &self.refusals {
             refusal_lines(refusal, formatter)?;
@@ -45,7 +48,11 @@ fn host_of(step: &Step) -> String {
 }
 
 fn step_lines(step: &Step, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mark = if step.action.is_wait() { ' ' } else { '+' };
+    let mark = match step.action {
+        Action::Delete(_) => '-',
+        _ if step.action.is_wait() => ' ',
+        _ => '+',
+    };
     writeln!(formatter, "  {mark} {}: {}", step.title, step.reason)?;
     if step.details.len() > 1 || step.details.first().is_some_and(|line| *line != step.reason) {
         for line in &step.details {

@@ -3,9 +3,9 @@
 use crate::base::{NodeName, StepId};
 use crate::desired::NodeMetadata;
 use crate::host::{Change, LogSource};
-use crate::state::{Component, ContainerSpec, Object, ObjectKey};
+use crate::state::{Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind};
 
-use super::Refusal;
+use super::{MissingImage, Refusal};
 
 /// Everything that a run would do. Empty means that the world is as desired.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +14,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Changes that are wanted and not possible; one of them stops the whole run before it begins.
     pub refusals: Vec<Refusal>,
+    /// Images of pods that nobody has; the run goes on without them.
+    pub missing_images: Vec<MissingImage>,
 }
 
 impl Plan {
@@ -46,6 +48,8 @@ pub struct Step {
     pub after: Vec<StepId>,
     /// Whose log explains a failure.
     pub log: Option<LogSource>,
+    /// Whether a failure keeps nothing from being done but the steps that come after this one.
+    pub contained: bool,
 }
 
 /// What a step does.
@@ -68,6 +72,13 @@ pub enum Action {
     },
     /// Applies objects through the API, all at once.
     Apply(Vec<Object>),
+    /// Adds objects to the inventory that could not be read when the plan was made. Whether they are there already, and so
+    /// were not made by the tool, is found out before.
+    Note(Vec<InventoryEntry>),
+    /// Deletes objects and waits until they are gone. A namespace or a definition goes only once nothing is left in it.
+    Delete(Vec<Deletion>),
+    /// Stops the add-ons where the API does not serve one of these kinds; changes nothing.
+    RequireKinds(Vec<ResourceKind>),
     /// Sets labels and taints of a Node.
     SetNodeMetadata(NodeMetadata),
     /// Waits, and changes nothing.
@@ -77,7 +88,7 @@ pub enum Action {
 impl Action {
     /// Whether the step only waits.
     pub fn is_wait(&self) -> bool {
-        matches!(self, Self::Wait(_))
+        matches!(self, Self::Wait(_) | Self::RequireKinds(_))
     }
 }
 
@@ -93,9 +104,42 @@ pub enum Condition {
     /// The Node object exists.
     NodeRegistered(NodeName),
     /// The Node is Ready.
-    NodeReady(NodeName),
-    /// A Deployment or DaemonSet has all its pods of the newest revision ready.
-    WorkloadReady(ObjectKey),
+    NodeReady {
+        /// Which.
+        node: NodeName,
+        /// The network plugin's workloads, whose pods tell why it is not.
+        network: Vec<ObjectKey>,
+    },
+    /// A Deployment, DaemonSet or StatefulSet has all its pods of the newest revision ready, or a Job is complete.
+    WorkloadReady {
+        /// Whose it is.
+        addon: String,
+        /// The workload.
+        key: ObjectKey,
+    },
+    /// All pods of a workload are there, and each is ready or waits for nothing but one of these images.
+    OnlyImagesMissing {
+        /// Whose it is.
+        addon: String,
+        /// The workload.
+        key: ObjectKey,
+        /// The images by name.
+        images: Vec<String>,
+    },
+    /// The API serves the kinds of all these definitions.
+    Established {
+        /// Whose they are.
+        addon: String,
+        /// The definitions.
+        keys: Vec<ObjectKey>,
+    },
+    /// The service behind an APIService answers.
+    ServiceAvailable {
+        /// Whose it is.
+        addon: String,
+        /// The APIService.
+        key: ObjectKey,
+    },
     /// A component's loopback health endpoint answers.
     ComponentHealthy(NodeName, Component),
 }

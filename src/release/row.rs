@@ -1,5 +1,7 @@
 //! A row of the catalog, made for one version.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -35,6 +37,9 @@ pub struct Release {
     pub arguments: Arguments,
     /// Differences in component configuration files.
     pub configuration: Configuration,
+    /// What is no longer served, as `policy/v1beta1 PodSecurityPolicy`, and the API version that took its place; empty for
+    /// none.
+    pub removed_apis: BTreeMap<String, String>,
 }
 
 /// How a row was proven.
@@ -65,6 +70,8 @@ pub struct Images {
     pub pause: ImageReference,
     /// CoreDNS.
     pub coredns: ImageReference,
+    /// metrics-server.
+    pub metrics_server: ImageReference,
     /// HAProxy.
     pub api_proxy: ImageReference,
     /// flannel's daemon.
@@ -75,7 +82,7 @@ pub struct Images {
 
 impl Images {
     /// The keys of `system_images`, in the order of [`Images::rows`]: RKE's words where it has one.
-    pub const KEYS: [&str; 10] = [
+    pub const KEYS: [&str; 11] = [
         "kube_apiserver",
         "kube_controller_manager",
         "kube_scheduler",
@@ -84,15 +91,27 @@ impl Images {
         "api_proxy",
         "pod_infra_container",
         "coredns",
+        "metrics_server",
         "flannel",
         "flannel_cni",
     ];
 
     /// Every image with its key and the store that it is run from.
-    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 10] {
+    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 11] {
         use ImageStore::{Containerd, Docker};
-        let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, flannel, flannel_cni] =
-            Self::KEYS;
+        let [
+            apiserver,
+            controller_manager,
+            scheduler,
+            proxy,
+            etcd,
+            api_proxy,
+            pause,
+            coredns,
+            metrics_server,
+            flannel,
+            flannel_cni,
+        ] = Self::KEYS;
         [
             (apiserver, Docker, &mut self.kube_apiserver),
             (controller_manager, Docker, &mut self.kube_controller_manager),
@@ -102,6 +121,7 @@ impl Images {
             (api_proxy, Docker, &mut self.api_proxy),
             (pause, Containerd, &mut self.pause),
             (coredns, Containerd, &mut self.coredns),
+            (metrics_server, Containerd, &mut self.metrics_server),
             (flannel, Containerd, &mut self.flannel),
             (flannel_cni, Containerd, &mut self.flannel_cni),
         ]
@@ -119,6 +139,7 @@ impl Images {
             etcd: fill(&self.etcd),
             pause: fill(&self.pause),
             coredns: fill(&self.coredns),
+            metrics_server: fill(&self.metrics_server),
             api_proxy: fill(&self.api_proxy),
             flannel: fill(&self.flannel),
             flannel_cni: fill(&self.flannel_cni),

@@ -7,15 +7,21 @@ mod component;
 mod container;
 mod file;
 mod image;
+mod inventory;
 mod object;
 mod observed;
+mod resident;
+mod resource;
 
 pub use component::Component;
 pub use container::{Capability, ContainerSpec, Mount, ObservedContainer};
 pub use file::{Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry, Owner};
 pub use image::{ImageIdentity, ImageReference, ImageStore};
-pub use object::{Object, ObjectKey};
+pub use inventory::{Inventory, InventoryEntry};
+pub use object::{Deletion, FIELD_MANAGER, Object, ObjectKey};
 pub use observed::{
     CgroupDriver, DockerFacts, HostFacts, HostSnapshot, Listener, Observed, ObservedApi, ObservedEtcdMember,
     ObservedHost, ObservedUnit, OperatingSystem,
 };
+pub use resident::Resident;
+pub use resource::{Resource, ResourceKind};

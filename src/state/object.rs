@@ -5,7 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ResourceKind;
 use crate::base::NodeName;
+
+/// Who the API says owns the fields that the tool writes.
+pub const FIELD_MANAGER: &str = "provision";
 
 /// What names an object: group and version, kind, namespace, name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,6 +25,22 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    /// Whether both name the same object, which all versions of its group show.
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        (self.group(), &self.kind, &self.namespace, &self.name)
+            == (other.group(), &other.kind, &other.namespace, &other.name)
+    }
+
+    /// The group of its kind; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// Its kind, with the version.
+    pub fn resource_kind(&self) -> ResourceKind {
+        ResourceKind { api_version: self.api_version.clone(), kind: self.kind.clone() }
+    }
+
     /// The key of a Node object.
     pub fn node(name: &NodeName) -> Self {
         Self { api_version: "v1".into(), kind: "Node".into(), namespace: String::new(), name: name.to_string() }
@@ -43,10 +63,12 @@ impl fmt::Display for ObjectKey {
 }
 
 /// An object to be applied, complete with `apiVersion`, `kind` and `metadata`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Object {
     /// What names it.
     pub key: ObjectKey,
+    /// The add-on that it belongs to; empty until [`Object::of`] or the table of add-ons says it.
+    pub addon: String,
     /// The whole object.
     pub body: Value,
 }
@@ -61,6 +83,29 @@ impl Object {
             namespace: text("/metadata/namespace").unwrap_or_default(),
             name: text("/metadata/name")?,
         };
-        Some(Self { key, body })
+        Some(Self { key, addon: String::new(), body })
+    }
+
+    /// The same object as part of an add-on.
+    #[must_use]
+    pub fn of(self, addon: &str) -> Self {
+        Self { addon: addon.to_owned(), ..self }
+    }
+}
+
+/// A live object that shall go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// What names it.
+    pub key: ObjectKey,
+    /// What tells it from an earlier or later one of that name.
+    pub uid: String,
+}
+
+/// Without the body, which may be a Secret's.
+impl fmt::Debug for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, addon, .. } = self;
+        formatter.debug_struct("Object").field("key", key).field("addon", addon).finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ImageReference, ObjectKey, ObservedContainer, ObservedEntry};
+use super::{ImageReference, ObjectKey, ObservedContainer, ObservedEntry, Resident, Resource, ResourceKind};
 use crate::base::{Digest, NodeName};
 
 /// Everything that a run knows about the world before it plans.
@@ -71,6 +71,8 @@ pub struct HostFacts {
     pub cgroup_version: u8,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// CPU cores; 0 where the host does not tell.
+    pub cores: u32,
     /// Whether swap is in use.
     pub swap: bool,
     /// Free and total bytes by path (`/`, `/var/lib/docker`, `/var/lib/containerd`, `/var/lib/etcd`).
@@ -156,6 +158,10 @@ pub enum ObservedApi {
     Reached {
         /// Live objects by key.
         objects: BTreeMap<ObjectKey, Value>,
+        /// Those kinds of the operator's add-ons that it serves.
+        served: BTreeMap<ResourceKind, Resource>,
+        /// What lies in the namespaces and definitions that are kept no longer.
+        residents: BTreeMap<ObjectKey, Vec<Resident>>,
     },
 }
 

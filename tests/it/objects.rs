@@ -45,6 +45,9 @@ fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSec
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 

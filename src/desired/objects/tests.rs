@@ -46,6 +46,9 @@ fn cluster(version: &str, nodes: u8) -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 
@@ -290,7 +293,7 @@ fn the_privileged_policy_comes_before_the_restricted_one() {
 }
 
 #[test]
-fn coredns_has_as_many_replicas_as_there_are_places_for_two() {
+fn coredns_has_replicas_by_the_number_of_nodes_and_no_more_than_places() {
     let replicas = |cluster: &Cluster| {
         let objects = made(cluster);
         let budget = objects.iter().any(|object| object.key.kind == "PodDisruptionBudget");
@@ -298,7 +301,8 @@ fn coredns_has_as_many_replicas_as_there_are_places_for_two() {
     };
     assert_eq!(replicas(&cluster("v1.34.1", 1)), (json!(1), false));
     assert_eq!(replicas(&cluster("v1.34.1", 2)), (json!(2), true));
-    assert_eq!(replicas(&cluster("v1.34.1", 9)), (json!(2), true));
+    assert_eq!(replicas(&cluster("v1.34.1", 8)), (json!(2), true));
+    assert_eq!(replicas(&cluster("v1.34.1", 9)), (json!(3), true));
     let tainted = |key: &str, effect: &str| {
         let mut cluster = cluster("v1.34.1", 2);
         cluster.nodes[1].taints = vec![Taint { key: key.into(), value: String::new(), effect: effect.into() }];

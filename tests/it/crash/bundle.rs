@@ -10,7 +10,7 @@ use provision::release::Release;
 use serde_json::{Value, json};
 
 /// Writes the bundle's folder.
-pub fn write(folder: &Path, release: &Release) {
+pub fn write(folder: &Path, release: &Release, without: &str) {
     let images = &release.images;
     let names = [
         &images.kube_apiserver,
@@ -20,12 +20,16 @@ pub fn write(folder: &Path, release: &Release) {
         &images.etcd,
         &images.pause,
         &images.coredns,
+        &images.metrics_server,
         &images.api_proxy,
         &images.flannel,
         &images.flannel_cni,
     ];
     let mut items: Vec<Value> = Vec::new();
     for (number, name) in names.into_iter().enumerate() {
+        if !without.is_empty() && name.0.contains(without) {
+            continue;
+        }
         let mut entry = item(folder, "image", &name.0, name.tag(), &format!("image-{number}"), name.0.as_bytes());
         entry["image_id"] = json!(Digest::of(format!("configuration of {name}")));
         items.push(entry);

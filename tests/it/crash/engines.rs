@@ -14,7 +14,7 @@ const DROP_IN: &str = "/etc/systemd/system/docker.service.d/provision-proxy.conf
 
 fn load(desk: &Desk, workers: usize, more: &str) -> Loaded {
     let config = desk.folder.path().join("cluster.yml");
-    let text = cluster_file(&desk.folder.path().join("key"), 1, workers) + more;
+    let text = cluster_file(&desk.folder.path().join("key"), 1, workers, more);
     fs::write(&config, text).unwrap();
     ops::load(&Setup { config, catalog: None, home: std::path::PathBuf::new() }).unwrap()
 }

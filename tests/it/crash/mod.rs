@@ -1,6 +1,7 @@
 //! The crash matrix: the tool dies at every call that it makes to a host, to the API or to its own disk, and the next
 //! `up` completes what it has left.
 
+mod addons;
 mod bundle;
 mod disk;
 mod engines;
@@ -29,38 +30,49 @@ use world::{FakeReach, World, Write};
 struct Desk {
     folder: TempDir,
     bundles: Bundles,
+    /// Whether pods may wait for images that nobody has.
+    lenient: bool,
 }
 
-/// A file of this many all-role nodes and workers.
-fn cluster_file(key: &Path, nodes: usize, workers: usize) -> String {
+/// A file of this many all-role nodes and workers, with what else it says.
+fn cluster_file(key: &Path, nodes: usize, workers: usize, rest: &str) -> String {
     let node = |number: usize| {
         let role = if number <= nodes { "[controlplane, etcd, worker]" } else { "[worker]" };
         format!("  - {{address: 10.9.0.{number}, hostname_override: h{number}, user: root, role: {role}}}\n")
     };
     let list: String = (1..=nodes + workers).map(node).collect();
     format!(
-        "cluster_name: crash\nkubernetes_version: v1.34.1\nssh_key_path: {}\nnetwork: {{plugin: flannel}}\nnodes:\n{list}",
+        "cluster_name: crash\nkubernetes_version: v1.34.1\nssh_key_path: {}\nnetwork: {{plugin: flannel}}\nnodes:\n{list}{rest}",
         key.display()
     )
 }
 
 impl Desk {
     fn new() -> Self {
+        Self::without("")
+    }
+
+    /// One whose bundle lacks the images with this in their names.
+    fn without(word: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = folder.path().join("key");
         fs::write(&key, "no real key: the hosts are fakes\n").unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let bundle = folder.path().join("bundle");
         fs::create_dir(&bundle).unwrap();
-        let desk = Self { folder, bundles: Bundles::default() };
-        bundle::write(&bundle, &desk.load(1, 0).release);
+        let desk = Self { folder, bundles: Bundles::default(), lenient: false };
+        bundle::write(&bundle, &desk.load(1, 0).release, word);
         let bundles = Bundles::open(&[bundle]).unwrap();
         Self { bundles, ..desk }
     }
 
     fn load(&self, nodes: usize, workers: usize) -> Loaded {
+        self.load_with(nodes, workers, "")
+    }
+
+    fn load_with(&self, nodes: usize, workers: usize, rest: &str) -> Loaded {
         let config = self.folder.path().join("cluster.yml");
-        fs::write(&config, cluster_file(&self.folder.path().join("key"), nodes, workers)).unwrap();
+        fs::write(&config, cluster_file(&self.folder.path().join("key"), nodes, workers, rest)).unwrap();
         ops::load(&Setup { config, catalog: None, home: PathBuf::new() }).unwrap()
     }
 }
@@ -82,6 +94,17 @@ impl Consent for Yes {
     }
 }
 
+/// Says no, and keeps what it was asked about.
+#[derive(Default)]
+struct No(Mutex<Option<Plan>>);
+
+impl Consent for No {
+    fn ask<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, bool> {
+        *self.0.lock().unwrap() = Some(plan.clone());
+        Box::pin(ready(false))
+    }
+}
+
 /// 2026-01-01, so that certificates do not depend on the day of the test.
 const NOW: i64 = 1_767_225_600;
 
@@ -92,7 +115,7 @@ fn up(
     world: &World,
     disk: &FakeDisk,
     process: &FakeProcess,
-    consent: &Yes,
+    consent: &dyn Consent,
 ) -> Result<UpOutcome, OperationError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Names of runs differ, as they do by their time.
@@ -111,8 +134,9 @@ fn up(
         reach: &reach,
         now: NOW,
         events: &Silent,
+        allow_missing_images: desk.lenient,
     };
-    let input = UpInput { survey, run, consent, cancellation: &Cancellation::default() };
+    let input = UpInput { survey, run, consent, cancellation: &Cancellation::default(), patience: world.patience() };
     runtime.block_on(ops::up(&mut folder, &input))
 }
 
@@ -132,6 +156,14 @@ impl<'a> Stage<'a> {
         up(self.desk, loaded, &self.world, &self.disk, process, &Yes::default())
     }
 
+    /// The plan that an `up` would carry out; it is declined.
+    fn plan(&self, loaded: &Loaded) -> Plan {
+        let consent = No::default();
+        let declined = up(self.desk, loaded, &self.world, &self.disk, &FakeProcess::new(), &consent);
+        assert!(matches!(declined, Err(OperationError::Declined)), "{declined:?}");
+        consent.0.lock().unwrap().take().expect("the operator was asked")
+    }
+
     fn must(&self, loaded: &Loaded, what: &str) -> UpOutcome {
         self.up(loaded, &FakeProcess::new()).unwrap_or_else(|error| panic!("{what}: {error}"))
     }
@@ -142,15 +174,19 @@ struct Case {
     name: &'static str,
     before: Option<(usize, usize)>,
     nodes: (usize, usize),
+    /// What the files say besides, before and after.
+    rest: (&'static str, &'static str),
+    /// Calls that there must be at least, so that none of them is forgotten.
+    calls: usize,
 }
 
 impl Case {
     fn stage<'a>(&self, desk: &'a Desk) -> (Stage<'a>, Loaded) {
         let stage = Stage::new(desk);
         if let Some((nodes, workers)) = self.before {
-            stage.must(&desk.load(nodes, workers), "the cluster before");
+            stage.must(&desk.load_with(nodes, workers, self.rest.0), "the cluster before");
         }
-        (stage, desk.load(self.nodes.0, self.nodes.1))
+        (stage, desk.load_with(self.nodes.0, self.nodes.1, self.rest.1))
     }
 
     /// Host calls and disk calls of an undisturbed run, and what it leaves.
@@ -200,7 +236,7 @@ impl Case {
         }
         println!("{}: died in 3 ways at each of {calls} host calls: {tried} points", self.name);
         assert_eq!(tried, 3 * calls);
-        assert!(calls > 20, "{calls} calls cannot be all of them");
+        assert!(calls >= self.calls, "{calls} calls cannot be all of them");
     }
 
     fn dies_at_every_disk_call(&self) {
@@ -220,9 +256,9 @@ impl Case {
     }
 }
 
-const ONE_NODE: Case = Case { name: "one node", before: None, nodes: (1, 0) };
-const THREE_NODES: Case = Case { name: "three nodes", before: None, nodes: (3, 0) };
-const JOIN: Case = Case { name: "a worker joins", before: Some((1, 0)), nodes: (1, 1) };
+const ONE_NODE: Case = Case { name: "one node", before: None, nodes: (1, 0), rest: ("", ""), calls: 20 };
+const THREE_NODES: Case = Case { name: "three nodes", before: None, nodes: (3, 0), rest: ("", ""), calls: 20 };
+const JOIN: Case = Case { name: "a worker joins", before: Some((1, 0)), nodes: (1, 1), rest: ("", ""), calls: 20 };
 
 #[test]
 fn one_node_survives_a_death_at_every_host_call() {
@@ -272,8 +308,13 @@ fn announced(plan: &Plan) -> Vec<Write> {
                 let keys: Vec<String> = objects.iter().map(|object| object.key.to_string()).collect();
                 add(keys.join(", "));
             }
+            Action::Note(_) => add("ConfigMap kube-system/provision-inventory".into()),
+            Action::Delete(deletions) => {
+                let keys: Vec<String> = deletions.iter().map(|deletion| deletion.key.to_string()).collect();
+                add(format!("delete {}", keys.join(", ")));
+            }
             Action::SetNodeMetadata(_) => add("labels and taints".into()),
-            Action::VerifyRuntime | Action::Wait(_) => {}
+            Action::VerifyRuntime | Action::Wait(_) | Action::RequireKinds(_) => {}
         }
     }
     writes.sort();

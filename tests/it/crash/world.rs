@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
 use provision::base::{Epoch, NodeName};
@@ -11,8 +12,10 @@ use provision::endpoints::{Credentials, EndpointError, Endpoints, ReadEndpoints}
 use provision::event::EventSink;
 use provision::host::{Change, FakeHost, FakeProcess, HostError, HostStream, LogSource, LookRequest, Moment};
 use provision::host::{ReadHost, SharedHost, WriteHost};
+use provision::kubeapi::PodTrouble;
 use provision::ops::{Connections, Reach};
-use provision::state::{HostSnapshot, Object, ObjectKey, ObservedEntry, ObservedEtcdMember, Owner};
+use provision::state::{Deletion, HostSnapshot, Object, ObjectKey, ObservedEntry, ObservedEtcdMember, Owner};
+use provision::state::{ImageReference, Resident, Resource, ResourceKind};
 use serde_json::{Value, json};
 
 const ETCD_DATA: &str = "/var/lib/etcd/member";
@@ -28,9 +31,16 @@ pub struct World {
     /// Tokens and member lists with which members were ever started on empty data.
     first_starts: Arc<Mutex<BTreeSet<String>>>,
     pub writes: Arc<Mutex<Vec<Write>>>,
+    /// Workloads that never get ready, and why.
+    pub broken: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl World {
+    /// How long a run waits: not for what never comes.
+    pub fn patience(&self) -> Duration {
+        if self.broken.lock().unwrap().is_empty() { Duration::from_secs(300) } else { Duration::from_millis(300) }
+    }
+
     /// The machine of a node; a fresh one where there was none.
     fn machine(&self, node: &NodeName, process: &FakeProcess) -> FakeHost {
         let mut machines = self.machines.lock().unwrap();
@@ -87,6 +97,45 @@ impl World {
 
     fn stored(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, Value>> {
         self.stored.lock().unwrap()
+    }
+
+    /// Stores an object as the API does: it keeps its uid for as long as it lives.
+    fn store(&self, object: &Object) {
+        let mut stored = self.stored();
+        let uid = stored.get(&object.key).map(|live| live["metadata"]["uid"].clone());
+        let mut body = object.body.clone();
+        body["metadata"]["uid"] = uid.unwrap_or_else(|| format!("uid of {}", object.key).into());
+        stored.insert(object.key.clone(), body);
+    }
+
+    /// Deletes an object, if it is the one that is meant.
+    fn delete(&self, object: &Deletion) {
+        let mut stored = self.stored();
+        if stored.get(&object.key).is_some_and(|live| live["metadata"]["uid"] == object.uid) {
+            stored.remove(&object.key);
+        }
+    }
+
+    /// An object that somebody else makes or changes.
+    pub fn by_hand(&self, body: Value) {
+        self.store(&Object::new(body).expect("an object"));
+    }
+
+    /// A value of an object that somebody else changes.
+    pub fn edit(&self, kind: &str, name: &str, pointer: &str, value: Value) {
+        let mut stored = self.stored();
+        let object = stored.iter_mut().find(|(key, _)| key.kind == kind && key.name == name).expect("the object").1;
+        *object.pointer_mut(pointer).expect("the field") = value;
+    }
+
+    /// An object that somebody else deletes.
+    pub fn remove(&self, kind: &str, name: &str) {
+        self.stored().retain(|key, _| key.kind != kind || key.name != name);
+    }
+
+    /// Whether the API holds an object.
+    pub fn holds(&self, kind: &str, name: &str) -> bool {
+        self.stored().keys().any(|key| key.kind == kind && key.name == name)
     }
 
     /// How many different clusters members were started for.
@@ -209,6 +258,25 @@ struct FakeEndpoints {
     process: FakeProcess,
 }
 
+/// A pod of a workload on a node: containers wait for images that the node lacks.
+fn pod(workload: &Value, node: &NodeName, state: &HostSnapshot) -> Value {
+    let spec = &workload["spec"]["template"]["spec"];
+    let status = |container: &Value| {
+        let image = ImageReference(container["image"].as_str().unwrap_or_default().to_owned());
+        let has = state.containerd_images.contains_key(&image);
+        let waiting = json!({ "reason": if has { "PodInitializing" } else { "ErrImagePull" } });
+        json!({ "name": container["name"], "state": { "waiting": waiting } })
+    };
+    let statuses = |list: &str| spec[list].as_array().into_iter().flatten().map(status).collect::<Value>();
+    let status =
+        json!({ "initContainerStatuses": statuses("initContainers"), "containerStatuses": statuses("containers") });
+    json!({ "metadata": { "name": format!("{}-{node}", workload["metadata"]["name"]) }, "spec": spec, "status": status })
+}
+
+fn is_made_by_the_api(key: &ObjectKey) -> bool {
+    key.kind == "Namespace" && ["default", "kube-system", "kube-public", "kube-node-lease"].contains(&key.name.as_str())
+}
+
 fn failed(operation: &str, reason: &str) -> EndpointError {
     EndpointError { operation: operation.into(), reason: reason.into() }
 }
@@ -238,7 +306,11 @@ impl FakeEndpoints {
     fn with_status(&self, mut object: Value, nodes: usize) -> Value {
         let conditions = json!([{ "type": "Ready", "status": "True" }]);
         let has_network = self.world.stored().keys().any(|key| key.kind == "DaemonSet");
+        let broken = |name: &Value| self.world.broken.lock().unwrap().contains_key(name.as_str().unwrap_or_default());
         match object["kind"].as_str() {
+            Some("Deployment") if broken(&object["metadata"]["name"]) => {
+                object["status"] = json!({ "readyReplicas": 0 })
+            }
             Some("Node") if has_network => object["status"] = json!({ "conditions": conditions }),
             Some("DaemonSet") => {
                 object["status"] = json!({
@@ -249,6 +321,12 @@ impl FakeEndpoints {
                 let replicas = object["spec"]["replicas"].clone();
                 object["status"] =
                     json!({ "replicas": replicas, "readyReplicas": replicas, "updatedReplicas": replicas });
+            }
+            Some("CustomResourceDefinition") => {
+                object["status"] = json!({ "conditions": [{ "type": "Established", "status": "True" }] });
+            }
+            Some("APIService") => {
+                object["status"] = json!({ "conditions": [{ "type": "Available", "status": "True" }] });
             }
             _ => {}
         }
@@ -301,12 +379,62 @@ impl ReadEndpoints for FakeEndpoints {
             let asked = stored.into_iter().filter(|(key, _)| keys.contains(key));
             let mut found: BTreeMap<ObjectKey, Value> =
                 asked.map(|(key, object)| (key, self.with_status(object, nodes))).collect();
-            for key in keys.iter().filter(|key| key.kind == "Namespace") {
+            for key in keys.iter().filter(|key| is_made_by_the_api(key)) {
                 found.insert(key.clone(), json!({}));
             }
             found
         });
         Box::pin(ready(result))
+    }
+
+    fn served<'a>(
+        &'a self,
+        kinds: &'a [ResourceKind],
+    ) -> BoxFuture<'a, Result<BTreeMap<ResourceKind, Resource>, EndpointError>> {
+        let result = self.api("asking for kinds").map(|()| {
+            let stored = self.world.stored();
+            let defined: BTreeMap<_, _> = stored.values().flat_map(Resource::defined_by).collect();
+            let known = |kind: &ResourceKind| Resource::built_in(kind).or_else(|| defined.get(kind).cloned());
+            kinds.iter().filter_map(|kind| Some((kind.clone(), known(kind)?))).collect()
+        });
+        Box::pin(ready(result))
+    }
+
+    fn residents<'a>(&'a self, live: &'a Value) -> BoxFuture<'a, Result<Vec<Resident>, EndpointError>> {
+        let result = self.api("listing").map(|()| {
+            let kinds = Resource::defined_by(live);
+            let lies_in = |key: &ObjectKey| match live["kind"].as_str() {
+                Some("Namespace") => live["metadata"]["name"] == *key.namespace,
+                _ => kinds.iter().any(|(kind, _)| *kind == key.resource_kind()),
+            };
+            let stored = self.world.stored();
+            let residents = stored.iter().filter(|(key, _)| lies_in(key));
+            let resident = |(key, body): (&ObjectKey, &Value)| Resident {
+                key: key.clone(),
+                uid: body["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
+                owners: Vec::new(),
+                account: None,
+            };
+            residents.map(resident).collect()
+        });
+        Box::pin(ready(result))
+    }
+
+    fn pods<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        let pods = || self.world.states().into_iter().map(|(node, state)| pod(workload, &node, &state)).collect();
+        Box::pin(ready(self.api("listing pods").map(|()| pods())))
+    }
+
+    fn troubles<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>> {
+        let name = workload["metadata"]["name"].as_str().unwrap_or_default();
+        let trouble = |reason: &String| PodTrouble {
+            of: format!("pod {name}-1"),
+            node: Some("h1".into()),
+            reasons: vec![reason.clone()],
+            log: Vec::new(),
+        };
+        let troubles = || self.world.broken.lock().unwrap().get(name).map(trouble).into_iter().collect();
+        Box::pin(ready(self.api("asking for troubles").map(|()| troubles())))
     }
 
     fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
@@ -321,13 +449,25 @@ impl ReadEndpoints for FakeEndpoints {
 }
 
 impl Endpoints for FakeEndpoints {
+    fn delete<'a>(&'a self, _: Epoch, objects: &'a [Deletion]) -> BoxFuture<'a, Result<(), EndpointError>> {
+        let keys: Vec<String> = objects.iter().map(|object| object.key.to_string()).collect();
+        self.world.writes.lock().unwrap().push(("cluster".into(), format!("delete {}", keys.join(", "))));
+        let result = self.write("deleting", |half| {
+            let count = if half { objects.len() / 2 } else { objects.len() };
+            for object in &objects[..count] {
+                self.world.delete(object);
+            }
+        });
+        Box::pin(ready(result))
+    }
+
     fn apply<'a>(&'a self, _: Epoch, objects: &'a [Object]) -> BoxFuture<'a, Result<(), EndpointError>> {
         let keys: Vec<String> = objects.iter().map(|object| object.key.to_string()).collect();
         self.world.writes.lock().unwrap().push(("cluster".into(), keys.join(", ")));
         let result = self.write("applying", |half| {
             let count = if half { objects.len() / 2 } else { objects.len() };
             for object in &objects[..count] {
-                self.world.stored().insert(object.key.clone(), object.body.clone());
+                self.world.store(object);
             }
         });
         Box::pin(ready(result))
