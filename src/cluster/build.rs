@@ -10,8 +10,8 @@ use crate::release::Catalog;
 
 use super::checks::Checks;
 use super::{
-    Cluster, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply, grammar, network, nodes, owned,
-    supply, version,
+    Cluster, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply, grammar, network, network_plugin,
+    nodes, owned, supply, version,
 };
 
 /// Folders of this machine that paths in the file refer to.
@@ -58,6 +58,7 @@ pub fn build(config: &Config, catalog: &Catalog, context: &Context) -> Result<(C
     checks.grammar(&config.ssh_key_path, "path of a file", grammar::path);
     let nodes = nodes::nodes(config, context, &mut checks);
     network::check_nodes(&network, &nodes, &mut checks);
+    network_plugin::check_nodes(config, &network.plugin, &nodes, &mut checks);
     let services = &config.services;
     owned::check(&services.kubelet.config, "services.kubelet.config", OWNED_KUBELET_KEYS, &mut checks);
     owned::check(&services.kube_proxy, "services.kubeproxy.config", OWNED_KUBE_PROXY_KEYS, &mut checks);

@@ -20,7 +20,7 @@ const fn row(store: ImageStore, image: fn(&Images) -> &ImageReference, needed: f
 }
 
 /// System containers are Docker's; what runs in pods is containerd's, on every node where such a pod may come to lie.
-const ROWS: [Row; 10] = {
+const ROWS: [Row; 13] = {
     use ImageStore::{Containerd, Docker};
     [
         row(Docker, |images| &images.etcd, |_, node| node.roles.etcd),
@@ -31,13 +31,20 @@ const ROWS: [Row; 10] = {
         row(Docker, |images| &images.kube_proxy, |_, _| true),
         row(Containerd, |images| &images.pause, |_, _| true),
         row(Containerd, |images| &images.coredns, |_, _| true),
+        row(Containerd, |images| &images.calico_node, |cluster, _| is_canal(cluster)),
+        row(Containerd, |images| &images.calico_cni, |cluster, _| is_canal(cluster)),
+        row(Containerd, |images| &images.canal_flannel, |cluster, _| is_canal(cluster)),
         row(Containerd, |images| &images.flannel, |cluster, _| is_flannel(cluster)),
         row(Containerd, |images| &images.flannel_cni, |cluster, _| is_flannel(cluster)),
     ]
 };
 
+fn is_canal(cluster: &Cluster) -> bool {
+    matches!(cluster.network.plugin, NetworkPlugin::Canal(_))
+}
+
 fn is_flannel(cluster: &Cluster) -> bool {
-    matches!(cluster.network.plugin, NetworkPlugin::Flannel { .. })
+    matches!(cluster.network.plugin, NetworkPlugin::Flannel(_))
 }
 
 /// Every image that some node needs, once each, sorted.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::canal_line::CanalLine;
 use crate::base::{KubernetesVersion, Minor};
 use crate::state::{Component, ImageReference, ImageStore};
 
@@ -17,6 +18,8 @@ pub struct Release {
     pub proof: Proof,
     /// Images, `{version}` filled in.
     pub images: Images,
+    /// The line of Calico that Canal runs.
+    pub canal: CanalLine,
     /// Version of the CNI plugins, such as `v1.6.2`.
     pub cni_plugins: String,
     /// Major versions of Docker that are known to work.
@@ -67,7 +70,13 @@ pub struct Images {
     pub coredns: ImageReference,
     /// HAProxy.
     pub api_proxy: ImageReference,
-    /// flannel's daemon.
+    /// calico-node, for Canal.
+    pub calico_node: ImageReference,
+    /// The image that brings Calico's CNI plugin, for Canal.
+    pub calico_cni: ImageReference,
+    /// flannel's daemon, for Canal.
+    pub canal_flannel: ImageReference,
+    /// flannel's daemon, for flannel alone.
     pub flannel: ImageReference,
     /// The image that brings flannel's CNI plugin.
     pub flannel_cni: ImageReference,
@@ -75,7 +84,7 @@ pub struct Images {
 
 impl Images {
     /// The keys of `system_images`, in the order of [`Images::rows`]: RKE's words where it has one.
-    pub const KEYS: [&str; 10] = [
+    pub const KEYS: [&str; 13] = [
         "kube_apiserver",
         "kube_controller_manager",
         "kube_scheduler",
@@ -84,15 +93,18 @@ impl Images {
         "api_proxy",
         "pod_infra_container",
         "coredns",
+        "canal_node",
+        "canal_cni",
+        "canal_flannel",
         "flannel",
         "flannel_cni",
     ];
 
     /// Every image with its key and the store that it is run from.
-    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 10] {
+    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 13] {
         use ImageStore::{Containerd, Docker};
-        let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, flannel, flannel_cni] =
-            Self::KEYS;
+        let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, rest @ ..] = Self::KEYS;
+        let [canal_node, canal_cni, canal_flannel, flannel, flannel_cni] = rest;
         [
             (apiserver, Docker, &mut self.kube_apiserver),
             (controller_manager, Docker, &mut self.kube_controller_manager),
@@ -102,6 +114,9 @@ impl Images {
             (api_proxy, Docker, &mut self.api_proxy),
             (pause, Containerd, &mut self.pause),
             (coredns, Containerd, &mut self.coredns),
+            (canal_node, Containerd, &mut self.calico_node),
+            (canal_cni, Containerd, &mut self.calico_cni),
+            (canal_flannel, Containerd, &mut self.canal_flannel),
             (flannel, Containerd, &mut self.flannel),
             (flannel_cni, Containerd, &mut self.flannel_cni),
         ]
@@ -120,6 +135,9 @@ impl Images {
             pause: fill(&self.pause),
             coredns: fill(&self.coredns),
             api_proxy: fill(&self.api_proxy),
+            calico_node: fill(&self.calico_node),
+            calico_cni: fill(&self.calico_cni),
+            canal_flannel: fill(&self.canal_flannel),
             flannel: fill(&self.flannel),
             flannel_cni: fill(&self.flannel_cni),
         }

@@ -1,11 +1,13 @@
 //! Objects of the API that the tool makes and keeps.
 
+mod canal;
 mod coredns;
 mod flannel;
 mod pod_security;
 mod rbac;
 #[cfg(test)]
 mod tests;
+mod vxlan;
 
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "provision");
 type Part = fn(&Cluster, &Release) -> Result<Vec<Object>, DesiredError>;
 
 /// In the order in which they are applied: without roles and policies no pod is admitted, without a network none starts.
-const PARTS: [Part; 4] = [rbac::objects, pod_security::objects, flannel::objects, coredns::objects];
+const PARTS: [Part; 5] = [rbac::objects, pod_security::objects, canal::objects, flannel::objects, coredns::objects];
 
 /// All objects in the order in which they are applied. Equal input gives equal objects.
 ///

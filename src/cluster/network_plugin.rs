@@ -1,0 +1,345 @@
+//! Who carries pod traffic, and how its pods are placed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::config::{At, Config, Field, OverlayEntry, TolerationEntry, nearest, shown};
+
+use super::checks::Checks;
+use super::nodes::Placed;
+use super::{Node, grammar};
+
+/// flannel's own VXLAN port and identifier on Linux, as RKE has them.
+const VXLAN: (u16, u32) = (8472, 1);
+/// Without a network no other pod starts, so that its pods are never the ones to make room.
+const PRIORITY_CLASS: &str = "system-node-critical";
+const ROLLING: &str = "RollingUpdate";
+const WRITE_PLUGIN: &str = "write `plugin: canal`, `plugin: flannel`, or `plugin: none` to install one yourself";
+const WRITE_CANAL: &str = "write `plugin: canal`: flannel between nodes, and Calico's network policy; or `plugin: none` to install one yourself";
+
+/// A network plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkPlugin {
+    /// The default: flannel carries traffic between nodes, Calico attaches pods and enforces network policy.
+    Canal(Overlay),
+    /// flannel, VXLAN backend; it enforces no network policy.
+    Flannel(Overlay),
+    /// The operator installs one.
+    None,
+}
+
+impl NetworkPlugin {
+    /// What flannel is told; none where the operator installs a plugin.
+    pub fn overlay(&self) -> Option<&Overlay> {
+        match self {
+            Self::Canal(overlay) | Self::Flannel(overlay) => Some(overlay),
+            Self::None => None,
+        }
+    }
+
+    /// Whether NetworkPolicy objects are enforced; `None` where only the operator knows.
+    pub fn enforces_policy(&self) -> Option<bool> {
+        match self {
+            Self::Canal(_) => Some(true),
+            Self::Flannel(_) => Some(false),
+            Self::None => None,
+        }
+    }
+
+    /// The word that the file uses.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Canal(_) => "canal",
+            Self::Flannel(_) => "flannel",
+            Self::None => "none",
+        }
+    }
+}
+
+/// flannel's VXLAN between nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    /// `canal_iface`, `flannel_iface`; the interface of the node's address where none is written.
+    pub interface: Option<String>,
+    /// UDP port.
+    pub port: u16,
+    /// VXLAN network identifier, 1 to 16777215.
+    pub vni: u32,
+    /// How the plugin's pods are placed.
+    pub pods: PluginPods,
+}
+
+impl Overlay {
+    /// Bytes that VXLAN adds to a packet: outer Ethernet, IPv4, UDP and VXLAN headers.
+    pub const ENCAPSULATION: u32 = 50;
+}
+
+impl Default for Overlay {
+    fn default() -> Self {
+        Self { interface: None, port: VXLAN.0, vni: VXLAN.1, pods: PluginPods::default() }
+    }
+}
+
+/// How the plugin's pods are placed and replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginPods {
+    /// `canal_priority_class_name`, `kube_flannel_priority_class_name`.
+    pub priority_class: String,
+    /// `network.node_selector`; every node carries these labels.
+    pub node_selector: BTreeMap<String, String>,
+    /// `network.tolerations`, besides that of every taint.
+    pub tolerations: Vec<Toleration>,
+    /// `network.update_strategy.rollingUpdate.maxUnavailable`.
+    pub max_unavailable: MaxUnavailable,
+}
+
+impl Default for PluginPods {
+    fn default() -> Self {
+        Self {
+            priority_class: PRIORITY_CLASS.to_owned(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            max_unavailable: MaxUnavailable::Nodes(1),
+        }
+    }
+}
+
+/// A toleration as pods have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Toleration {
+    /// Key of the taint; empty for every key.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// `Equal` or `Exists`.
+    pub operator: String,
+    /// Value of the taint.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// Effect of the taint; empty for every effect.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub effect: String,
+    /// Seconds for which `NoExecute` is tolerated; for ever where none are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
+}
+
+/// On how many nodes the plugin's pods may be replaced at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "serde_json::Value")]
+pub enum MaxUnavailable {
+    /// So many nodes, at least one.
+    Nodes(u32),
+    /// So many of a hundred nodes, 1 to 100.
+    Percent(u32),
+}
+
+impl From<MaxUnavailable> for serde_json::Value {
+    fn from(most: MaxUnavailable) -> Self {
+        match most {
+            MaxUnavailable::Nodes(nodes) => nodes.into(),
+            MaxUnavailable::Percent(percent) => format!("{percent}%").into(),
+        }
+    }
+}
+
+/// `network.plugin` with its options.
+pub(super) fn plugin(config: &Config, checks: &mut Checks) -> NetworkPlugin {
+    let network = &config.network;
+    let Some(written) = network.plugin.written() else { return canal(config, checks) };
+    match written.value.as_str() {
+        "canal" => return canal(config, checks),
+        "flannel" => {
+            advise(&network.canal, "canal", "flannel", checks);
+            return NetworkPlugin::Flannel(overlay(config, &network.flannel, checks));
+        }
+        "none" => {
+            advise(&network.canal, "canal", "none", checks);
+            advise(&network.flannel, "flannel", "none", checks);
+            return NetworkPlugin::None;
+        }
+        "calico" => {
+            checks.fail(written.at, "Calico alone is left out on purpose: Canal has its network policy", WRITE_CANAL);
+        }
+        "weave" => {
+            checks.fail(written.at, "Weave Net is left out on purpose: it is not maintained any more", WRITE_CANAL)
+        }
+        "aci" => {
+            checks.fail(written.at, "aci is left out on purpose: the vendor's plugin needs its fabric", WRITE_PLUGIN)
+        }
+        other => {
+            let near = nearest(other, &["canal", "flannel", "none"]).map(|near| format!("did you mean `{near}`?"));
+            checks.fail(
+                written.at,
+                format!("{} is no network plugin", shown(written)),
+                near.unwrap_or(WRITE_PLUGIN.into()),
+            );
+        }
+    }
+    NetworkPlugin::Canal(Overlay::default())
+}
+
+fn canal(config: &Config, checks: &mut Checks) -> NetworkPlugin {
+    advise(&config.network.flannel, "flannel", "canal", checks);
+    NetworkPlugin::Canal(overlay(config, &config.network.canal, checks))
+}
+
+/// Options of another plugin do nothing, as with RKE.
+fn advise(entry: &OverlayEntry, other: &str, plugin: &str, checks: &mut Checks) {
+    let OverlayEntry { interface, provider_interface, backend_type, backend_port, backend_vni, priority_class } = entry;
+    let fields = [interface, provider_interface, backend_type, backend_port, backend_vni, priority_class];
+    if fields.iter().any(|field| !field.is_missing()) {
+        checks.advise(format!("options of {other} below `network` have no effect with `plugin: {plugin}`"));
+    }
+}
+
+fn overlay(config: &Config, entry: &OverlayEntry, checks: &mut Checks) -> Overlay {
+    if let Some(backend) = entry.backend_type.written().filter(|backend| backend.value != "vxlan") {
+        checks.fail(
+            backend.at,
+            format!("flannel's backend {} is not supported", shown(backend)),
+            "write `vxlan`, or leave the key out",
+        );
+    }
+    Overlay {
+        interface: interface(entry, checks),
+        port: checks.port(&entry.backend_port, "port").unwrap_or(VXLAN.0),
+        vni: checks.number(&entry.backend_vni, "VXLAN network identifier", 1, (1 << 24) - 1).unwrap_or(VXLAN.1),
+        pods: pods(config, entry, checks),
+    }
+}
+
+/// RKE knows the interface in two spellings, which are the same setting.
+fn interface(entry: &OverlayEntry, checks: &mut Checks) -> Option<String> {
+    let mut read = |field| checks.grammar(field, "network interface", grammar::interface).map(str::to_owned);
+    let (option, provider) = (read(&entry.interface), read(&entry.provider_interface));
+    if let (Some(option), Some(provider), Some(written)) = (&option, &provider, entry.provider_interface.written())
+        && option != provider
+    {
+        let message = format!("the interface is `{provider}` here and `{option}` in `network.options`");
+        checks.fail(written.at, message, "write one of them only");
+    }
+    option.or(provider)
+}
+
+fn pods(config: &Config, entry: &OverlayEntry, checks: &mut Checks) -> PluginPods {
+    let network = &config.network;
+    let class = checks.grammar(&entry.priority_class, "priority class", grammar::dns_name);
+    let tolerations = network.tolerations.value().map(Vec::as_slice).unwrap_or_default();
+    if let Some(strategy) = network.update_strategy.written().filter(|strategy| strategy.value != ROLLING) {
+        checks.fail(
+            strategy.at,
+            format!("the update strategy {} is not supported: nobody would replace the plugin's pods", shown(strategy)),
+            "write `RollingUpdate`, or leave the key out",
+        );
+    }
+    PluginPods {
+        priority_class: class.unwrap_or(PRIORITY_CLASS).to_owned(),
+        node_selector: node_selector(config, checks),
+        tolerations: tolerations.iter().filter_map(|entry| toleration(entry, checks)).collect(),
+        max_unavailable: max_unavailable(&network.max_unavailable, checks),
+    }
+}
+
+fn node_selector(config: &Config, checks: &mut Checks) -> BTreeMap<String, String> {
+    let written = config.network.node_selector.value().map(Vec::as_slice).unwrap_or_default();
+    for (key, value) in written {
+        if let Err(rule) = grammar::label_key(&key.value) {
+            checks.fail(key.at, format!("{} is no key of a label", shown(key)), rule);
+        }
+        if let Err(rule) = grammar::label_value(&value.value) {
+            checks.fail(value.at, format!("{} is no value of a label", shown(value)), rule);
+        }
+    }
+    written.iter().map(|(key, value)| (key.value.clone(), value.value.clone())).collect()
+}
+
+/// What Kubernetes asks of a toleration (`ValidateTolerations`), so that it is refused here and not by the API.
+fn toleration(entry: &TolerationEntry, checks: &mut Checks) -> Option<Toleration> {
+    let before = checks.findings.iter().count();
+    let key = checks.grammar(&entry.key, "key of a taint", grammar::label_key).unwrap_or_default().to_owned();
+    let value = checks.grammar(&entry.value, "value of a taint", grammar::label_value).unwrap_or_default().to_owned();
+    let operator = one_of(&entry.operator, "operator", &["Equal", "Exists"], checks).unwrap_or("Equal").to_owned();
+    let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+    let effect = one_of(&entry.effect, "effect of a taint", &effects, checks).unwrap_or_default().to_owned();
+    if key.is_empty() && entry.key.is_missing() && operator != "Exists" {
+        checks.fail(entry.at, "a toleration without a key needs `operator: Exists`", "write the key of the taint");
+    }
+    if operator == "Exists" && !value.is_empty() {
+        checks.fail(entry.at, "a toleration with `operator: Exists` has no value", "take the value out");
+    }
+    if let Some(seconds) = entry.seconds.written().filter(|_| effect != "NoExecute") {
+        checks.fail(seconds.at, "`tolerationSeconds` needs `effect: NoExecute`", "take it out, or write the effect");
+    }
+    let toleration_seconds = entry.seconds.value().copied();
+    (checks.findings.iter().count() == before).then_some(Toleration {
+        key,
+        operator,
+        value,
+        effect,
+        toleration_seconds,
+    })
+}
+
+fn one_of<'a>(field: &'a Field<String>, what: &str, words: &[&str], checks: &mut Checks) -> Option<&'a str> {
+    let written = field.written()?;
+    if words.contains(&written.value.as_str()) {
+        return Some(&written.value);
+    }
+    let near = nearest(&written.value, words).map(|near| format!("did you mean `{near}`?"));
+    let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let help = near.unwrap_or(format!("write one of {}", all.join(", ")));
+    checks.fail(written.at, format!("{} is no {what}", shown(written)), help);
+    None
+}
+
+fn max_unavailable(field: &Field<String>, checks: &mut Checks) -> MaxUnavailable {
+    let Some(written) = field.written() else { return MaxUnavailable::Nodes(1) };
+    let number = |text: &str, most: u32| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|number| digits && (1..=most).contains(number))
+    };
+    let read = match written.value.strip_suffix('%') {
+        Some(percent) => number(percent, 100).map(MaxUnavailable::Percent),
+        None => number(&written.value, 10_000).map(MaxUnavailable::Nodes),
+    };
+    if read.is_none() {
+        let help = "write a number from 1 to 10000, or a percentage such as `10%`";
+        checks.fail(written.at, format!("{} is no number of nodes", shown(written)), help);
+    }
+    read.unwrap_or(MaxUnavailable::Nodes(1))
+}
+
+/// A node that the plugin does not run on is never ready, so that every node must be selected.
+pub(super) fn check_nodes(config: &Config, plugin: &NetworkPlugin, nodes: &[Placed], checks: &mut Checks) {
+    if plugin.overlay().is_none() {
+        return;
+    }
+    let written = config.network.node_selector.value().map(Vec::as_slice).unwrap_or_default();
+    for (key, value) in written {
+        let lacks = |placed: &&Placed| !carries(&placed.node, key, value);
+        let lacking: Vec<&str> = nodes.iter().filter(lacks).map(|placed| placed.node.name.as_str()).collect();
+        if !lacking.is_empty() {
+            let message = format!(
+                "the plugin would not run on {}, without the label `{}: {}`, and what has no network is never ready",
+                lacking.join(", "),
+                key.value,
+                value.value
+            );
+            checks.fail(key.at, message, "write the label below `labels` of these nodes, or take the selector out");
+        }
+    }
+}
+
+/// Whether a node has a label: of the file, of its roles, or one that its kubelet writes.
+fn carries(node: &Node, key: &At<String>, value: &At<String>) -> bool {
+    let by_kubelet = [
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", "amd64"),
+        ("kubernetes.io/hostname", node.name.as_str()),
+    ];
+    let is_it = |(name, content): (&str, &str)| name == key.value && content == value.value;
+    by_kubelet.into_iter().any(is_it)
+        || node.all_labels().iter().any(|(name, content)| is_it((name.as_str(), content.as_str())))
+}
