@@ -6,7 +6,7 @@ use super::snapshot::Problem;
 use crate::base::Digest;
 
 /// Sections of lines before the files' texts, in the order of the script.
-const LINES: [&str; 19] = [
+const LINES: [&str; 21] = [
     "clock",
     "uname",
     "os",
@@ -25,6 +25,8 @@ const LINES: [&str; 19] = [
     "units",
     "default-route",
     "addresses",
+    "links",
+    "routes",
     "listeners",
 ];
 /// Begins a heading. The lines above cannot have it at their beginning.

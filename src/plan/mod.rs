@@ -6,6 +6,7 @@ mod file_steps;
 mod host_steps;
 mod object_difference;
 mod preflight;
+mod preflight_network;
 mod refusal;
 mod render;
 mod runtime_configuration;

@@ -269,6 +269,10 @@ mod tests {
             assert_eq!(images.pause.tag(), choice("pause_for", minor));
             assert_eq!(images.coredns.tag(), format!("v{}", setting("COREDNS")));
             assert_eq!(images.flannel.tag(), format!("v{}", setting("FLANNEL=").trim_start_matches('=')));
+            assert_eq!(images.canal_flannel, images.flannel);
+            for image in [&images.calico_node, &images.calico_cni] {
+                assert_eq!(image.tag(), format!("v{}", choice("calico_for", minor)));
+            }
             assert_eq!(images.flannel_cni.tag(), format!("v{}", setting("FLANNEL_CNI")));
             assert_eq!(images.api_proxy.tag(), setting("HAPROXY"));
             assert_eq!(release.cni_plugins, format!("v{}", setting("CNI_PLUGINS")));

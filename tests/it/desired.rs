@@ -85,6 +85,8 @@ fn facts(hostname: &str) -> HostFacts {
         upstream_resolvers: Vec::new(),
         default_route: true,
         addresses: BTreeMap::new(),
+        links: BTreeMap::new(),
+        routes: BTreeMap::new(),
         docker: None,
         containerd_version: None,
         etcd_user: None,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::base::{KubernetesVersion, NodeName};
-use crate::cluster::{Network, NetworkPlugin, Node, Overlay, PodSecurity, Roles, SshTarget, Taint};
+use crate::cluster::{Network, NetworkPlugin, Node, Overlay, PluginPods, PodSecurity, Roles, SshTarget, Taint};
 use crate::release::Catalog;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::shipped().unwrap());
@@ -432,6 +432,16 @@ fn values_of_the_file_cannot_change_the_shape_of_an_object() {
         }
         let container = &find(&objects, "DaemonSet", "kube-flannel-ds")["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], hostile);
+        let pods = PluginPods {
+            priority_class: hostile.into(),
+            node_selector: [(hostile.to_owned(), hostile.to_owned())].into(),
+            ..PluginPods::default()
+        };
+        cluster.network.plugin = NetworkPlugin::Canal(Overlay { pods, ..Overlay::default() });
+        let objects = self::objects(&cluster, &release).unwrap();
+        let pod = &find(&objects, "DaemonSet", "canal")["spec"]["template"]["spec"];
+        assert_eq!(pod["priorityClassName"], hostile);
+        assert_eq!(pod["nodeSelector"], json!({ "kubernetes.io/os": "linux", hostile: hostile }));
     }
 }
 
