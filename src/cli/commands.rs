@@ -160,6 +160,13 @@ impl Invocation {
         Ok(Self { setup, loaded, bundles, suppliers, reach, console, now })
     }
 
+    /// The same with the add-ons that lie at sites: for everything that compares the cluster with its file.
+    async fn open_whole(connect: &Connect) -> Result<Self> {
+        let mut invocation = Self::open(connect)?;
+        ops::fetch_addons(&mut invocation.loaded, &invocation.suppliers, &invocation.console).await?;
+        Ok(invocation)
+    }
+
     fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
         SurveyInput {
             loaded: &self.loaded,
@@ -197,7 +204,7 @@ fn console(progress: Progress) -> Console {
 }
 
 async fn plan(connect: &Connect) -> Result<u8> {
-    let invocation = Invocation::open(connect)?;
+    let invocation = Invocation::open_whole(connect).await?;
     let state = invocation.peek()?;
     let survey = ops::survey(&invocation.survey_input(&state)).await?;
     for text in survey.notices() {
@@ -210,7 +217,7 @@ async fn plan(connect: &Connect) -> Result<u8> {
 }
 
 async fn up(connect: &Connect, yes: bool) -> Result<u8> {
-    let invocation = Invocation::open(connect)?;
+    let invocation = Invocation::open_whole(connect).await?;
     let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
     let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
     let holder = Holder::this_process(run.clone());
@@ -291,7 +298,7 @@ impl Consent for Terminal<'_> {
 }
 
 async fn status(connect: &Connect) -> Result<u8> {
-    let invocation = Invocation::open(connect)?;
+    let invocation = Invocation::open_whole(connect).await?;
     let state = invocation.peek()?;
     let status = ops::status(&invocation.survey_input(&state)).await?;
     invocation.console.finish();

@@ -8,10 +8,11 @@ use serde_json::Value;
 use crate::config::{self, Config, Field, Findings, nearest, shown};
 use crate::release::Catalog;
 
+use super::addon_objects::{Surroundings, user_addons};
 use super::checks::Checks;
 use super::{
-    Cluster, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply, grammar, network, network_plugin,
-    nodes, owned, supply, version,
+    AddonInclude, Cluster, Dns, Metrics, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply,
+    addon_sources, dns, grammar, metrics, network, network_plugin, nodes, owned, supply, version,
 };
 
 /// Folders of this machine that paths in the file refer to.
@@ -32,8 +33,10 @@ const ETCD_USER: (u32, u32) = (52034, 52034);
 pub struct Loaded {
     /// What it says.
     pub config: Config,
-    /// What it means.
+    /// What it means. Of the add-ons only those that stand in the file itself.
     pub cluster: Cluster,
+    /// Where the other add-ons are.
+    pub includes: Vec<AddonInclude>,
     /// Advice that does not stop a run, one sentence each.
     pub advice: Vec<String>,
 }
@@ -42,9 +45,21 @@ pub struct Loaded {
 pub fn load(bytes: &[u8], origin: &str, catalog: &Catalog, context: &Context) -> Result<Loaded, Findings> {
     let (config, findings) = config::read(bytes, origin);
     let Some(config) = config else { return Err(findings) };
-    match build(&config, catalog, context) {
-        Ok((cluster, advice)) => findings.or(Loaded { config, cluster, advice }),
-        Err(more) => Err(findings.and(more)),
+    let (built, includes) = (build(&config, catalog, context), addon_sources::includes(&config, context));
+    let release = built.as_ref().ok().and_then(|(cluster, _)| catalog.release(&cluster.version).ok());
+    let plugin = built.as_ref().ok().map(|(cluster, _)| &cluster.network.plugin);
+    let surroundings = Surroundings { own: &[], release: release.as_ref(), plugin };
+    let addons = user_addons(&config, &[], surroundings);
+    match (built, includes, addons) {
+        (Ok((mut cluster, advice)), Ok(includes), Ok(addons)) => {
+            cluster.addons = addons;
+            findings.or(Loaded { config, cluster, includes, advice })
+        }
+        (built, includes, addons) => {
+            let inline = addons.err().into_iter().flatten();
+            let all = built.err().into_iter().chain(includes.err()).chain(inline);
+            Err(all.fold(findings, Findings::and))
+        }
     }
 }
 
@@ -73,6 +88,8 @@ pub fn build(config: &Config, catalog: &Catalog, context: &Context) -> Result<(C
         node_port_range: network::node_ports(config, &mut checks),
         fail_swap_on: fail_swap_on(config, &mut checks),
         supply: supply::supply(config, context, &mut checks),
+        dns: dns::dns(config, &network, &mut checks),
+        metrics: metrics::metrics(config, &mut checks),
     };
     let Some(version) = version.filter(|_| checks.findings.is_empty()) else { return Err(checks.findings) };
     let nodes = nodes.into_iter().map(|placed| placed.node).collect();
@@ -88,6 +105,8 @@ struct Parts {
     node_port_range: (u16, u16),
     fail_swap_on: bool,
     supply: Supply,
+    dns: Option<Dns>,
+    metrics: Option<Metrics>,
 }
 
 impl Parts {
@@ -112,6 +131,9 @@ impl Parts {
             fail_swap_on: self.fail_swap_on,
             ignore_docker_version: config.ignore_docker_version.value().copied().unwrap_or(false),
             supply: self.supply,
+            addons: Vec::new(),
+            dns: self.dns,
+            metrics: self.metrics,
         }
     }
 }

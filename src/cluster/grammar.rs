@@ -135,6 +135,15 @@ pub(super) fn site(text: &str) -> Fits {
     rule(dns_name(&name.to_ascii_lowercase()).is_ok() && port && plain(authority) && plain(path), RULE)
 }
 
+/// A flag of a program, without dashes in front.
+pub(super) fn flag(text: &str) -> Fits {
+    let fits = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    rule(
+        fits && text.len() <= 100 && begins_and_ends_with_letter_or_digit(text),
+        "write the flag without dashes in front: lower-case letters, digits and `-`",
+    )
+}
+
 /// A name, a domain with a dot in front, an address or a range that is reached without a proxy.
 pub(super) fn proxy_exception(text: &str) -> Fits {
     let fits = word(text, ".-:/") && !text.starts_with('-');
@@ -167,7 +176,7 @@ mod tests {
 
     #[test]
     fn nothing_for_a_shell_passes() {
-        let checks: [Check; 12] = [
+        let checks: [Check; 13] = [
             cluster_name,
             user,
             path,
@@ -179,6 +188,7 @@ mod tests {
             registry,
             image,
             site,
+            flag,
             proxy_exception,
         ];
         for check in checks {

@@ -1,13 +1,19 @@
 //! The cluster as it is meant: every default filled in, every rule checked.
 
+mod addon_objects;
+mod addon_sources;
 mod build;
 mod checks;
+mod dns;
 mod grammar;
+mod metrics;
 mod network;
 mod network_plugin;
 mod nodes;
 mod owned;
+mod placement;
 mod supply;
+mod user_addon;
 mod version;
 
 use std::collections::BTreeMap;
@@ -20,11 +26,17 @@ use serde_json::{Map, Value};
 
 use crate::base::{KubernetesVersion, NodeName};
 
+pub use addon_objects::{AddonText, Surroundings, user_addons};
+pub use addon_sources::{AddonInclude, AddonSource};
 pub use build::{Context, Loaded, build, load};
-pub use network_plugin::{MaxUnavailable, NetworkPlugin, Overlay, PluginPods, Toleration};
+pub use dns::{Dns, Scaling};
+pub use metrics::Metrics;
+pub use network_plugin::{NetworkPlugin, Overlay, PluginPods};
 pub use nodes::key_file_positions;
 pub use owned::{OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS};
+pub use placement::{Amount, Placement, Toleration, TolerationOperator, UpdateStrategy};
 pub use supply::{Downloads, EngineProxy, PrivateRegistry, Supply};
+pub use user_addon::UserAddon;
 
 /// Everything that `cluster.yml` says, resolved. Made only by the builder, which checks all rules.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +67,12 @@ pub struct Cluster {
     pub ignore_docker_version: bool,
     /// Where images and files come from.
     pub supply: Supply,
+    /// Objects of the operator's own, applied after the tool's, in the order of the file.
+    pub addons: Vec<UserAddon>,
+    /// `dns`; none where the operator brings a name server.
+    pub dns: Option<Dns>,
+    /// `monitoring`; none for a cluster without metrics.
+    pub metrics: Option<Metrics>,
 }
 
 /// A node.

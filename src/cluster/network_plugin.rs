@@ -1,19 +1,17 @@
 //! Who carries pod traffic, and how its pods are placed.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
-use crate::config::{At, Config, Field, OverlayEntry, TolerationEntry, nearest, shown};
+use crate::config::{At, Config, Field, OverlayEntry, nearest, shown};
 
 use super::checks::Checks;
 use super::nodes::Placed;
-use super::{Node, grammar};
+use super::placement::{amount, placement};
+use super::{Amount, Node, Placement, grammar};
 
 /// flannel's own VXLAN port and identifier on Linux, as RKE has them.
 const VXLAN: (u16, u32) = (8472, 1);
 /// Without a network no other pod starts, so that its pods are never the ones to make room.
 const PRIORITY_CLASS: &str = "system-node-critical";
+const ONE_NODE: Amount = Amount::Count(1);
 const ROLLING: &str = "RollingUpdate";
 const WRITE_PLUGIN: &str = "write `plugin: canal`, `plugin: flannel`, or `plugin: none` to install one yourself";
 const WRITE_CANAL: &str = "write `plugin: canal`: flannel between nodes, and Calico's network policy; or `plugin: none` to install one yourself";
@@ -86,61 +84,15 @@ impl Default for Overlay {
 pub struct PluginPods {
     /// `canal_priority_class_name`, `kube_flannel_priority_class_name`.
     pub priority_class: String,
-    /// `network.node_selector`; every node carries these labels.
-    pub node_selector: BTreeMap<String, String>,
-    /// `network.tolerations`, besides that of every taint.
-    pub tolerations: Vec<Toleration>,
-    /// `network.update_strategy.rollingUpdate.maxUnavailable`.
-    pub max_unavailable: MaxUnavailable,
+    /// `network.node_selector`, whose labels every node carries, and `network.tolerations`, besides that of every taint.
+    pub placement: Placement,
+    /// `network.update_strategy.rollingUpdate.maxUnavailable`; not 0.
+    pub max_unavailable: Amount,
 }
 
 impl Default for PluginPods {
     fn default() -> Self {
-        Self {
-            priority_class: PRIORITY_CLASS.to_owned(),
-            node_selector: BTreeMap::new(),
-            tolerations: Vec::new(),
-            max_unavailable: MaxUnavailable::Nodes(1),
-        }
-    }
-}
-
-/// A toleration as pods have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Toleration {
-    /// Key of the taint; empty for every key.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub key: String,
-    /// `Equal` or `Exists`.
-    pub operator: String,
-    /// Value of the taint.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub value: String,
-    /// Effect of the taint; empty for every effect.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub effect: String,
-    /// Seconds for which `NoExecute` is tolerated; for ever where none are written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub toleration_seconds: Option<i64>,
-}
-
-/// On how many nodes the plugin's pods may be replaced at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(into = "serde_json::Value")]
-pub enum MaxUnavailable {
-    /// So many nodes, at least one.
-    Nodes(u32),
-    /// So many of a hundred nodes, 1 to 100.
-    Percent(u32),
-}
-
-impl From<MaxUnavailable> for serde_json::Value {
-    fn from(most: MaxUnavailable) -> Self {
-        match most {
-            MaxUnavailable::Nodes(nodes) => nodes.into(),
-            MaxUnavailable::Percent(percent) => format!("{percent}%").into(),
-        }
+        Self { priority_class: PRIORITY_CLASS.to_owned(), placement: Placement::default(), max_unavailable: ONE_NODE }
     }
 }
 
@@ -226,7 +178,6 @@ fn interface(entry: &OverlayEntry, checks: &mut Checks) -> Option<String> {
 fn pods(config: &Config, entry: &OverlayEntry, checks: &mut Checks) -> PluginPods {
     let network = &config.network;
     let class = checks.grammar(&entry.priority_class, "priority class", grammar::dns_name);
-    let tolerations = network.tolerations.value().map(Vec::as_slice).unwrap_or_default();
     if let Some(strategy) = network.update_strategy.written().filter(|strategy| strategy.value != ROLLING) {
         checks.fail(
             strategy.at,
@@ -236,79 +187,22 @@ fn pods(config: &Config, entry: &OverlayEntry, checks: &mut Checks) -> PluginPod
     }
     PluginPods {
         priority_class: class.unwrap_or(PRIORITY_CLASS).to_owned(),
-        node_selector: node_selector(config, checks),
-        tolerations: tolerations.iter().filter_map(|entry| toleration(entry, checks)).collect(),
+        placement: placement(&network.placement, checks),
         max_unavailable: max_unavailable(&network.max_unavailable, checks),
     }
 }
 
-fn node_selector(config: &Config, checks: &mut Checks) -> BTreeMap<String, String> {
-    let written = config.network.node_selector.value().map(Vec::as_slice).unwrap_or_default();
-    for (key, value) in written {
-        if let Err(rule) = grammar::label_key(&key.value) {
-            checks.fail(key.at, format!("{} is no key of a label", shown(key)), rule);
-        }
-        if let Err(rule) = grammar::label_value(&value.value) {
-            checks.fail(value.at, format!("{} is no value of a label", shown(value)), rule);
-        }
+fn max_unavailable(field: &Field<String>, checks: &mut Checks) -> Amount {
+    let Some(amount) = amount(field, "nodes", checks) else { return ONE_NODE };
+    if let (Amount::Count(0) | Amount::Percent(0), Some(written)) = (amount, field.written()) {
+        checks.fail(
+            written.at,
+            "with no node at a time no pod of the plugin could ever be replaced",
+            "write 1 or more",
+        );
+        return ONE_NODE;
     }
-    written.iter().map(|(key, value)| (key.value.clone(), value.value.clone())).collect()
-}
-
-/// What Kubernetes asks of a toleration (`ValidateTolerations`), so that it is refused here and not by the API.
-fn toleration(entry: &TolerationEntry, checks: &mut Checks) -> Option<Toleration> {
-    let before = checks.findings.iter().count();
-    let key = checks.grammar(&entry.key, "key of a taint", grammar::label_key).unwrap_or_default().to_owned();
-    let value = checks.grammar(&entry.value, "value of a taint", grammar::label_value).unwrap_or_default().to_owned();
-    let operator = one_of(&entry.operator, "operator", &["Equal", "Exists"], checks).unwrap_or("Equal").to_owned();
-    let effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-    let effect = one_of(&entry.effect, "effect of a taint", &effects, checks).unwrap_or_default().to_owned();
-    if key.is_empty() && entry.key.is_missing() && operator != "Exists" {
-        checks.fail(entry.at, "a toleration without a key needs `operator: Exists`", "write the key of the taint");
-    }
-    if operator == "Exists" && !value.is_empty() {
-        checks.fail(entry.at, "a toleration with `operator: Exists` has no value", "take the value out");
-    }
-    if let Some(seconds) = entry.seconds.written().filter(|_| effect != "NoExecute") {
-        checks.fail(seconds.at, "`tolerationSeconds` needs `effect: NoExecute`", "take it out, or write the effect");
-    }
-    let toleration_seconds = entry.seconds.value().copied();
-    (checks.findings.iter().count() == before).then_some(Toleration {
-        key,
-        operator,
-        value,
-        effect,
-        toleration_seconds,
-    })
-}
-
-fn one_of<'a>(field: &'a Field<String>, what: &str, words: &[&str], checks: &mut Checks) -> Option<&'a str> {
-    let written = field.written()?;
-    if words.contains(&written.value.as_str()) {
-        return Some(&written.value);
-    }
-    let near = nearest(&written.value, words).map(|near| format!("did you mean `{near}`?"));
-    let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    let help = near.unwrap_or(format!("write one of {}", all.join(", ")));
-    checks.fail(written.at, format!("{} is no {what}", shown(written)), help);
-    None
-}
-
-fn max_unavailable(field: &Field<String>, checks: &mut Checks) -> MaxUnavailable {
-    let Some(written) = field.written() else { return MaxUnavailable::Nodes(1) };
-    let number = |text: &str, most: u32| {
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|number| digits && (1..=most).contains(number))
-    };
-    let read = match written.value.strip_suffix('%') {
-        Some(percent) => number(percent, 100).map(MaxUnavailable::Percent),
-        None => number(&written.value, 10_000).map(MaxUnavailable::Nodes),
-    };
-    if read.is_none() {
-        let help = "write a number from 1 to 10000, or a percentage such as `10%`";
-        checks.fail(written.at, format!("{} is no number of nodes", shown(written)), help);
-    }
-    read.unwrap_or(MaxUnavailable::Nodes(1))
+    amount
 }
 
 /// A node that the plugin does not run on is never ready, so that every node must be selected.
@@ -316,7 +210,7 @@ pub(super) fn check_nodes(config: &Config, plugin: &NetworkPlugin, nodes: &[Plac
     if plugin.overlay().is_none() {
         return;
     }
-    let written = config.network.node_selector.value().map(Vec::as_slice).unwrap_or_default();
+    let written = config.network.placement.node_selector.value().map(Vec::as_slice).unwrap_or_default();
     for (key, value) in written {
         let lacks = |placed: &&Placed| !carries(&placed.node, key, value);
         let lacking: Vec<&str> = nodes.iter().filter(lacks).map(|placed| placed.node.name.as_str()).collect();

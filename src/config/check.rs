@@ -82,9 +82,12 @@ impl Check {
             Shape::Flag => node.flag().is_some(),
             Shape::Integer => node.integer().is_some(),
             Shape::Texts | Shape::Sections(_) => node.sequence().is_some(),
-            Shape::TextMap | Shape::Section(_) | Shape::Named(_) | Shape::Names(_) | Shape::FreeMap => {
-                node.mapping().is_some()
-            }
+            Shape::TextMap
+            | Shape::TextsMap
+            | Shape::Section(_)
+            | Shape::Named(_)
+            | Shape::Names(_)
+            | Shape::FreeMap => node.mapping().is_some(),
             Shape::Any => true,
         };
         if fits {
@@ -103,11 +106,8 @@ impl Check {
             Shape::Texts => {
                 items.iter().enumerate().for_each(|(index, item)| self.text(item, item.at, &format!("{path}[{index}]")))
             }
-            Shape::TextMap => {
-                entries.iter().for_each(|entry| {
-                    self.value(&Shape::Text, &entry.value, entry.key.at, &join(path, &entry.key.value))
-                });
-            }
+            Shape::TextMap => self.values(&Shape::Text, entries, path),
+            Shape::TextsMap => self.values(&Shape::Texts, entries, path),
             Shape::Sections(keys) => {
                 for (index, item) in items.iter().enumerate() {
                     self.item(item, keys, &format!("{path}[{index}]"));
@@ -123,6 +123,12 @@ impl Check {
                 }
             }
             Shape::Text | Shape::Flag | Shape::Integer | Shape::FreeMap | Shape::Any => {}
+        }
+    }
+
+    fn values(&mut self, shape: &'static Shape, entries: &[Entry], path: &str) {
+        for entry in entries {
+            self.value(shape, &entry.value, entry.key.at, &join(path, &entry.key.value));
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Document {
 
 /// Reads the one document of a file.
 pub(super) fn read(bytes: &[u8]) -> Document {
-    let mut builder = Builder::default();
+    let mut builder = Builder { single: true, ..Builder::default() };
     let root = text(bytes).and_then(|text| builder.document(text));
     match root {
         Ok(root) => Document { root: Some(root), findings: builder.findings },
@@ -35,6 +35,16 @@ pub(super) fn read(bytes: &[u8]) -> Document {
             Document { root: None, findings: builder.findings }
         }
     }
+}
+
+/// Reads all documents of a text but empty ones, up to the first place that is no YAML, and what is wrong.
+pub(super) fn read_all(bytes: &[u8]) -> (Vec<Arc<Node>>, Vec<Finding>) {
+    let mut builder = Builder::default();
+    if let Err(finding) = text(bytes).and_then(|text| builder.events(text)) {
+        builder.findings.push(finding);
+    }
+    builder.roots.retain(|root| !root.is_null());
+    (builder.roots, builder.findings)
 }
 
 /// The text to show in excerpts, whatever the bytes are.
@@ -94,13 +104,21 @@ struct Builder {
     stack: Vec<Frame>,
     anchors: HashMap<usize, Arc<Node>>,
     findings: Vec<Finding>,
-    root: Option<Arc<Node>>,
+    roots: Vec<Arc<Node>>,
+    /// Whether a second document is refused.
+    single: bool,
     documents: usize,
     nodes: usize,
 }
 
 impl Builder {
     fn document(&mut self, text: &str) -> Result<Arc<Node>, Finding> {
+        self.events(text)?;
+        let empty = || finding(Position::START, "the file is empty", "begin with examples/single.yml");
+        self.roots.pop().filter(|root| !root.is_null()).ok_or_else(empty)
+    }
+
+    fn events(&mut self, text: &str) -> Result<(), Finding> {
         let options = options! {
             emit_comments: false,
             flow_nesting_limit: MOST_DEPTH,
@@ -110,8 +128,7 @@ impl Builder {
             let (event, span) = event.map_err(|error| syntax(text, &error))?;
             self.event(event, span)?;
         }
-        let empty = || finding(Position::START, "the file is empty", "begin with examples/single.yml");
-        self.root.take().filter(|root| !root.is_null()).ok_or_else(empty)
+        Ok(())
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Finding> {
@@ -143,7 +160,7 @@ impl Builder {
 
     fn document_start(&mut self, at: Position) -> Result<(), Finding> {
         self.documents += 1;
-        if self.documents > 1 {
+        if self.single && self.documents > 1 {
             let help = "one file describes one cluster: keep one document and take `---` out";
             return Err(finding(at, "a second YAML document begins here", help));
         }
@@ -228,7 +245,7 @@ impl Builder {
             return Err(too_many(at));
         }
         let Some(frame) = self.stack.last_mut() else {
-            self.root = Some(node);
+            self.roots.push(node);
             return Ok(());
         };
         match &mut frame.content {

@@ -10,6 +10,28 @@ pub(super) fn object(entries: &[Entry], findings: &mut Vec<Finding>) -> Map<Stri
     entries.iter().map(|entry| (entry.key.value.clone(), value(&entry.value, findings))).collect()
 }
 
+/// The same for an object of the API: kubectl reads `0644` as octal, as do all who write manifests.
+pub(super) fn manifest(node: &Node, findings: &mut Vec<Finding>) -> Value {
+    match &node.content {
+        Content::Mapping(entries) => {
+            let value = |entry: &Entry| (entry.key.value.clone(), manifest(&entry.value, findings));
+            Value::Object(entries.iter().map(value).collect())
+        }
+        Content::Sequence(items) => Value::Array(items.iter().map(|item| manifest(item, findings)).collect()),
+        Content::Scalar { .. } => match node.plain().and_then(octal) {
+            Some(number) => Value::Number(number.into()),
+            None => value(node, findings),
+        },
+    }
+}
+
+/// `0644` and `0o644`.
+fn octal(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0o").or(text.strip_prefix('0'))?;
+    let is_octal = !digits.is_empty() && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    if is_octal { u32::from_str_radix(digits, 8).ok() } else { None }
+}
+
 fn value(node: &Node, findings: &mut Vec<Finding>) -> Value {
     match &node.content {
         Content::Mapping(entries) => Value::Object(object(entries, findings)),
@@ -88,6 +110,16 @@ mod tests {
             "k": "10s", "l": 1000.0
         });
         assert_eq!(read(yaml), (expected, 0));
+    }
+
+    #[test]
+    fn manifests_have_octal_numbers() {
+        let root = document::read(b"{a: 0644, b: 0o17, c: 0, d: \"0644\", e: 089, f: [0755]}").root.unwrap();
+        let mut findings = Vec::new();
+        let read = manifest(&root, &mut findings);
+        assert_eq!((&read["a"], &read["b"], &read["c"]), (&420.into(), &15.into(), &0.into()));
+        assert_eq!((&read["d"], &read["f"][0]), (&"0644".into(), &493.into()));
+        assert_eq!(findings.len(), 1);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `cluster.yml` as it is written: typed, strict, every value with its place. Defaults and rules are [`crate::cluster`]'s.
 
+mod addons;
 mod check;
 mod document;
 mod findings;
 mod json;
 mod keys;
+mod manifest;
 mod position;
 mod read;
 mod reference;
@@ -17,7 +19,9 @@ use serde_json::{Map, Value};
 
 use crate::base::Secret;
 
+pub use addons::{Dns, Monitoring, Placement, Scaling, TextMap, TextsMap, TolerationEntry, UpdateStrategy};
 pub use findings::{Finding, Findings};
+pub use manifest::{Manifest, Manifests, manifests};
 pub use position::{At, Field, Position};
 pub use reference::reference;
 pub use source::Source;
@@ -57,6 +61,14 @@ pub struct Config {
     pub downloads: Downloads,
     /// `engine_proxy`.
     pub engine_proxy: EngineProxy,
+    /// `dns`.
+    pub dns: Dns,
+    /// `monitoring`.
+    pub monitoring: Monitoring,
+    /// `addons`.
+    pub addons: Field<String>,
+    /// `addons_include`.
+    pub addons_include: Field<Vec<At<String>>>,
 }
 
 /// An entry of `private_registries`.
@@ -157,10 +169,8 @@ pub struct Network {
     pub canal: OverlayEntry,
     /// Options of flannel.
     pub flannel: OverlayEntry,
-    /// `node_selector`.
-    pub node_selector: Field<Vec<(At<String>, At<String>)>>,
-    /// `tolerations`.
-    pub tolerations: Field<Vec<TolerationEntry>>,
+    /// `node_selector` and `tolerations`.
+    pub placement: Placement,
     /// `update_strategy.strategy`.
     pub update_strategy: Field<String>,
     /// `update_strategy.rollingUpdate.maxUnavailable`.
@@ -182,23 +192,6 @@ pub struct OverlayEntry {
     pub backend_vni: Field<String>,
     /// `options.canal_priority_class_name`, `options.kube_flannel_priority_class_name`.
     pub priority_class: Field<String>,
-}
-
-/// An entry of `tolerations`.
-#[derive(Debug, Clone)]
-pub struct TolerationEntry {
-    /// Where it stands.
-    pub at: Position,
-    /// `key`.
-    pub key: Field<String>,
-    /// `operator`.
-    pub operator: Field<String>,
-    /// `value`.
-    pub value: Field<String>,
-    /// `effect`.
-    pub effect: Field<String>,
-    /// `tolerationSeconds`.
-    pub seconds: Field<i64>,
 }
 
 /// `services`.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::findings::Finding;
 use super::tree::{Entry, Node};
 use super::{
-    At, Config, Downloads, EngineProxy, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Network, NodeEntry,
-    OverlayEntry, Position, RegistryEntry, Services, Source, TaintEntry, TolerationEntry,
+    At, Config, Dns, Downloads, EngineProxy, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Monitoring,
+    Network, NodeEntry, OverlayEntry, Placement, Position, RegistryEntry, Scaling, Services, Source, TaintEntry,
+    TextMap, TextsMap, TolerationEntry, UpdateStrategy,
 };
 use super::{document::quoted, json};
 use crate::base::Secret;
@@ -31,6 +32,66 @@ pub(super) fn config(root: &Node, source: Source, findings: &mut Vec<Finding>) -
         system_images: top.text_map("system_images"),
         downloads: downloads(&top.section("downloads")),
         engine_proxy: engine_proxy(&top.section("engine_proxy")),
+        dns: dns(&top.section("dns")),
+        monitoring: monitoring(&top.section("monitoring")),
+        addons: top.text("addons"),
+        addons_include: top.texts("addons_include"),
+    }
+}
+
+fn dns(map: &Map<'_>) -> Dns {
+    let scaling = map.section("linear_autoscaler_params");
+    Dns {
+        provider: map.text("provider"),
+        priority_class: map.section("options").text("coredns_priority_class_name"),
+        upstream: map.texts("upstreamnameservers"),
+        reverse: map.texts("reversecidrs"),
+        stub_domains: map.texts_map("stubdomains"),
+        placement: placement(map),
+        update_strategy: update_strategy(&map.section("update_strategy")),
+        scaling: Scaling {
+            cores_per_replica: scaling.text("cores_per_replica"),
+            nodes_per_replica: scaling.text("nodes_per_replica"),
+            min: scaling.integer("min"),
+            max: scaling.integer("max"),
+            prevent_single_point_failure: scaling.flag("prevent_single_point_failure"),
+        },
+    }
+}
+
+fn monitoring(map: &Map<'_>) -> Monitoring {
+    Monitoring {
+        provider: map.text("provider"),
+        options: map.text_map("options"),
+        placement: placement(map),
+        update_strategy: update_strategy(&map.section("update_strategy")),
+        replicas: map.integer("replicas"),
+        priority_class: map.text("metrics_server_priority_class_name"),
+    }
+}
+
+fn placement(map: &Map<'_>) -> Placement {
+    Placement { node_selector: map.text_map("node_selector"), tolerations: map.sections("tolerations", toleration) }
+}
+
+fn toleration(map: &Map<'_>) -> TolerationEntry {
+    TolerationEntry {
+        at: map.at,
+        key: map.text("key"),
+        operator: map.text("operator"),
+        value: map.text("value"),
+        effect: map.text("effect"),
+        seconds: map.integer("tolerationSeconds"),
+    }
+}
+
+fn update_strategy(map: &Map<'_>) -> UpdateStrategy {
+    let rolling = map.section("rollingUpdate");
+    UpdateStrategy {
+        at: map.at,
+        strategy: map.text("strategy"),
+        max_unavailable: rolling.text("maxUnavailable"),
+        max_surge: rolling.text("maxSurge"),
     }
 }
 
@@ -72,8 +133,7 @@ fn network(map: &Map<'_>) -> Network {
         mtu: map.integer("mtu"),
         canal: overlay(map, "canal", "canal_flannel", "canal"),
         flannel: overlay(map, "flannel", "flannel", "kube_flannel"),
-        node_selector: map.text_map("node_selector"),
-        tolerations: map.sections("tolerations", toleration),
+        placement: placement(map),
         update_strategy: update.text("strategy"),
         max_unavailable: update.section("rollingUpdate").text("maxUnavailable"),
     }
@@ -89,17 +149,6 @@ fn overlay(map: &Map<'_>, plugin: &str, backend: &str, pods: &str) -> OverlayEnt
         backend_port: options.text(&format!("{backend}_backend_port")),
         backend_vni: options.text(&format!("{backend}_backend_vni")),
         priority_class: options.text(&format!("{pods}_priority_class_name")),
-    }
-}
-
-fn toleration(map: &Map<'_>) -> TolerationEntry {
-    TolerationEntry {
-        at: map.at,
-        key: map.text("key"),
-        operator: map.text("operator"),
-        value: map.text("value"),
-        effect: map.text("effect"),
-        seconds: map.integer("tolerationSeconds"),
     }
 }
 
@@ -196,7 +245,7 @@ impl<'a> Map<'a> {
         })
     }
 
-    fn text_map(&self, name: &str) -> Field<Vec<(At<String>, At<String>)>> {
+    fn text_map(&self, name: &str) -> TextMap {
         self.field(name, |node| {
             let text = |entry: &Entry| match entry.value.text() {
                 Some(text) => Some((entry.key.clone(), At { value: text.to_owned(), at: entry.value.at })),
@@ -205,6 +254,17 @@ impl<'a> Map<'a> {
                 }
             };
             node.mapping()?.iter().map(text).collect()
+        })
+    }
+
+    fn texts_map(&self, name: &str) -> TextsMap {
+        self.field(name, |node| {
+            let text = |item: &Arc<Node>| item.text().map(|text| At { value: text.to_owned(), at: item.at });
+            let texts = |entry: &Entry| match entry.value.sequence() {
+                Some(items) => Some((entry.key.clone(), items.iter().map(text).collect::<Option<Vec<_>>>()?)),
+                None => entry.value.is_null().then(|| (entry.key.clone(), Vec::new())),
+            };
+            node.mapping()?.iter().map(texts).collect()
         })
     }
 

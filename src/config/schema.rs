@@ -53,6 +53,8 @@ pub enum Shape {
     Texts,
     /// A map of names to texts.
     TextMap,
+    /// A map of names to lists of texts.
+    TextsMap,
     /// A map of known keys.
     Section(&'static [Key]),
     /// A list of maps of known keys.
@@ -76,6 +78,7 @@ impl Shape {
             Self::Integer => "a whole number",
             Self::Texts => "a list of texts",
             Self::TextMap => "a map of names to texts",
+            Self::TextsMap => "a map of names to lists of texts",
             Self::Section(_) | Self::Named(_) | Self::Names(_) | Self::FreeMap => "a map",
             Self::Sections(_) => "a list of maps",
             Self::Any => "anything",

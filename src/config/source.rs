@@ -56,6 +56,10 @@ impl Source {
         &self.origin
     }
 
+    pub(super) fn lines(&self) -> std::str::Lines<'_> {
+        self.text.lines()
+    }
+
     /// The line of a position; none if nothing is meant, or the file has no such line, or it is empty.
     pub(super) fn excerpt(&self, at: Position) -> Option<Excerpt> {
         if at.width == 0 {

@@ -20,7 +20,7 @@ const fn row(store: ImageStore, image: fn(&Images) -> &ImageReference, needed: f
 }
 
 /// System containers are Docker's; what runs in pods is containerd's, on every node where such a pod may come to lie.
-const ROWS: [Row; 13] = {
+const ROWS: [Row; 14] = {
     use ImageStore::{Containerd, Docker};
     [
         row(Docker, |images| &images.etcd, |_, node| node.roles.etcd),
@@ -30,7 +30,8 @@ const ROWS: [Row; 13] = {
         row(Docker, |images| &images.api_proxy, |_, _| true),
         row(Docker, |images| &images.kube_proxy, |_, _| true),
         row(Containerd, |images| &images.pause, |_, _| true),
-        row(Containerd, |images| &images.coredns, |_, _| true),
+        row(Containerd, |images| &images.coredns, |cluster, _| cluster.dns.is_some()),
+        row(Containerd, |images| &images.metrics_server, |cluster, _| cluster.metrics.is_some()),
         row(Containerd, |images| &images.calico_node, |cluster, _| is_canal(cluster)),
         row(Containerd, |images| &images.calico_cni, |cluster, _| is_canal(cluster)),
         row(Containerd, |images| &images.canal_flannel, |cluster, _| is_canal(cluster)),

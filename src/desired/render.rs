@@ -71,8 +71,16 @@ pub fn render(input: &Input<'_>) -> Result<Desired, DesiredError> {
             hosts.insert(node.name.clone(), host(&Site::new(input, node, facts)?)?);
         }
     }
-    let objects = objects::objects(input.cluster, input.release)?;
+    let mut objects = objects::objects(input.cluster, input.release)?;
+    objects::fit_to_cores(&mut objects, input.cluster, cores(input));
     Ok(Desired { hosts, objects, nodes: input.cluster.nodes.iter().map(metadata).collect() })
+}
+
+/// CPU cores of all nodes. A host that was not reached counts like the largest of the others: it has not gone.
+fn cores(input: &Input<'_>) -> u64 {
+    let largest = input.facts.values().map(|facts| facts.cores).max().unwrap_or_default();
+    let of = |node: &Node| u64::from(input.facts.get(&node.name).map_or(largest, |facts| facts.cores));
+    input.cluster.nodes.iter().map(of).sum()
 }
 
 fn host(site: &Site<'_>) -> Result<DesiredHost, DesiredError> {

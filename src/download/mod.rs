@@ -24,4 +24,4 @@ pub use downloads::Downloads;
 pub use error::DownloadError;
 pub use folder::default_folder;
 pub use progress::Progress;
-pub use request::{CNI_SITE, Checksum, DownloadRequest, KUBERNETES_SITE, cni_plugins, kubernetes_file};
+pub use request::{CNI_SITE, Checksum, DownloadRequest, KUBERNETES_SITE, addon, cni_plugins, kubernetes_file};

@@ -62,6 +62,11 @@ pub fn cni_plugins(base: &BaseUrl, version: &str, architecture: &str) -> Downloa
     beside("cni-plugins", version.to_owned(), url)
 }
 
+/// A text with objects of the API at an address of the operator's.
+pub fn addon(url: WebUrl) -> DownloadRequest {
+    beside("add-on", url.to_string(), url)
+}
+
 fn beside(name: &str, version: String, url: WebUrl) -> DownloadRequest {
     let checksum = Checksum::Beside(url.beside(CHECKSUM));
     DownloadRequest { name: name.to_owned(), version, url, checksum }

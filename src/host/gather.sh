@@ -42,6 +42,7 @@ section clock; date +%s.%N
 section uname; uname -nrm
 section os; cat /etc/os-release 2>/dev/null
 section memory; while read -r line; do case $line in MemTotal:*) echo "$line" ;; esac; done </proc/meminfo
+section cores; [ -r /sys/devices/system/cpu/online ] && read -r line </sys/devices/system/cpu/online && echo "$line"
 section swap; tail -n +2 /proc/swaps 2>/dev/null
 section cgroup; if [ -f /sys/fs/cgroup/cgroup.controllers ]; then echo 2; else echo 1; fi
 section disks

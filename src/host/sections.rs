@@ -6,11 +6,12 @@ use super::snapshot::Problem;
 use crate::base::Digest;
 
 /// Sections of lines before the files' texts, in the order of the script.
-const LINES: [&str; 21] = [
+const LINES: [&str; 22] = [
     "clock",
     "uname",
     "os",
     "memory",
+    "cores",
     "swap",
     "cgroup",
     "disks",

@@ -100,6 +100,7 @@ fn facts(sections: &Sections, etcd_uid: u32) -> Result<HostFacts, Problem> {
         operating_system: operating_system(sections.lines("os")),
         cgroup_version: if sections.first("cgroup") == "2" { 2 } else { 1 },
         memory_bytes: kibibytes(sections.first("memory")).ok_or("the size of memory is missing")?,
+        cores: cores(sections.first("cores")),
         swap: !sections.lines("swap").is_empty(),
         disks: disks(sections.lines("disks"))?,
         clock_offset_seconds: 0,
@@ -148,6 +149,16 @@ fn operating_system(lines: &[String]) -> OperatingSystem {
 /// `MemTotal:  24683656 kB`.
 fn kibibytes(line: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|number| number << 10)
+}
+
+/// The kernel's list of processors in use, such as `0-3,8`.
+fn cores(list: &str) -> u32 {
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let number = |text: &str| text.parse::<u32>().ok();
+        Some(number(last)?.checked_sub(number(first)?)?.saturating_add(1))
+    };
+    list.split(',').filter_map(count).fold(0, u32::saturating_add)
 }
 
 /// The folders that the script asks about, in its order.

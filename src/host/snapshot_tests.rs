@@ -31,6 +31,7 @@ fn facts_are_read() {
     assert_eq!(facts.operating_system.name, "Debian GNU/Linux 12 (bookworm)");
     assert_eq!((facts.operating_system.id.as_str(), facts.operating_system.version.as_str()), ("debian", "12"));
     assert_eq!(facts.memory_bytes, 24_683_656 << 10);
+    assert_eq!(facts.cores, 5);
     assert_eq!(facts.disks["/var/lib/etcd"], (54_804_877_312, 270_553_174_016));
     assert_eq!(facts.disks.len(), 4);
     assert_eq!(facts.resolvers, ["10.255.255.53"]);

@@ -69,6 +69,19 @@ pub struct Pins {
     pub images: Vec<PinnedImage>,
     /// Files.
     pub files: Vec<PinnedFile>,
+    /// Texts of the operator's add-ons beside `cluster.yml`, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addons: Vec<PinnedAddon>,
+}
+
+/// An add-on's text by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedAddon {
+    /// Path or address, as `cluster.yml` has it.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
 }
 
 /// An image by the id that a store has for it.

@@ -34,7 +34,9 @@ pub use error::JournalError;
 pub use etcd::EtcdRecord;
 pub use fake_disk::{Death, FakeDisk, Loss};
 pub use folder::StateFolder;
-pub use generation::{Generation, GenerationLock, GenerationNumber, Origin, PinnedFile, PinnedImage, Pins};
+pub use generation::{
+    Generation, GenerationLock, GenerationNumber, Origin, PinnedAddon, PinnedFile, PinnedImage, Pins,
+};
 pub use git::git_work_tree;
 pub use keys::{Material, StoredKey};
 pub use lock::Holder;

@@ -7,6 +7,7 @@ use crate::config;
 use crate::release::{Catalog, Release};
 
 use super::OperationError;
+use super::addons::Addons;
 use super::authorities::{Authorities, read_authorities};
 use super::key_files::check_key_files;
 
@@ -42,6 +43,8 @@ pub struct Loaded {
     pub cluster: Cluster,
     /// The catalog's row for its version.
     pub release: Release,
+    /// The operator's add-ons beside the file.
+    pub addons: Addons,
     /// Certificates of authorities that it names.
     pub authorities: Authorities,
     /// The versions that can be asked for.
@@ -50,7 +53,7 @@ pub struct Loaded {
     pub advice: Vec<String>,
 }
 
-/// Reads, parses, checks. All findings come at once.
+/// Reads, parses, checks. All findings come at once. Add-ons at sites are still to be fetched: `fetch_addons`.
 pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
     let catalog = catalog(setup.catalog.as_deref())?;
     let bytes = read(&setup.config)?;
@@ -58,7 +61,7 @@ pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
     let input = |findings: config::Findings| OperationError::Input(findings.to_string());
     let base = setup.config.parent().unwrap_or(Path::new("")).to_owned();
     let context = cluster::Context { home: setup.home.clone(), base };
-    let cluster::Loaded { config, cluster, advice } =
+    let cluster::Loaded { config, mut cluster, includes, advice } =
         cluster::load(&bytes, &origin, &catalog, &context).map_err(input)?;
     let authorities = match (check_key_files(&cluster, &config), read_authorities(&cluster, &config)) {
         (Ok(()), Ok(authorities)) => authorities,
@@ -67,7 +70,10 @@ pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
     };
     let release = catalog.release_named(&cluster.version, |images| cluster.supply.names(images));
     let release = release.map_err(|error| OperationError::Input(error.to_string()))?;
-    Ok(Loaded { text: String::from_utf8_lossy(&bytes).into_owned(), cluster, release, authorities, catalog, advice })
+    let addons = Addons::read(config, includes).map_err(input)?;
+    cluster.addons = addons.objects(&cluster, &release)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Loaded { text, cluster, release, addons, authorities, catalog, advice })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OperationError> {

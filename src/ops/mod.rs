@@ -1,5 +1,6 @@
 //! Use cases: what each command does, without arguments and without a terminal.
 
+mod addons;
 mod authorities;
 mod connect;
 mod error;
@@ -15,6 +16,7 @@ mod supply;
 mod survey;
 mod up;
 
+pub use addons::{Addons, fetch_addons};
 pub use authorities::Authorities;
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;

@@ -14,7 +14,7 @@ use crate::download::{self, Cache, DownloadRequest, Downloads, Progress};
 use crate::event::{Event, EventSink};
 use crate::registry::{Registries, RegistryAccess, RegistrySettings, ResolvedImage};
 use crate::state::ImageReference;
-use crate::web::{Authority, BaseUrl, ProxySettings, Web, WebSettings};
+use crate::web::{Authority, BaseUrl, ProxySettings, Web, WebSettings, WebUrl};
 
 use super::{Authorities, OperationError};
 
@@ -46,6 +46,8 @@ pub enum WantedFile {
     },
     /// The archive of CNI plugins of a version, such as `v1.6.2`.
     CniPlugins(String),
+    /// An add-on of the operator's at this address.
+    Addon(String),
 }
 
 /// Who is asked for what neither hosts nor bundles hold: the network for an operator, a fake for tests.
@@ -162,7 +164,16 @@ impl NetworkSuppliers {
         Ok(Downloads::new(web, cache))
     }
 
-    fn request(&self, file: &WantedFile) -> Result<DownloadRequest, String> {
+    fn request(&self, file: &WantedFile, digest: Option<Digest>) -> Result<DownloadRequest, String> {
+        let request = self.published(file)?;
+        Ok(match digest {
+            Some(digest) => request.locked(digest),
+            None => request,
+        })
+    }
+
+    /// A file with the checksum that stands beside it.
+    fn published(&self, file: &WantedFile) -> Result<DownloadRequest, String> {
         let site = |written: &Option<String>, official: &str| {
             BaseUrl::parse(written.as_deref().unwrap_or(official)).map_err(|error| error.to_string())
         };
@@ -175,6 +186,7 @@ impl NetworkSuppliers {
             WantedFile::CniPlugins(version) => {
                 download::cni_plugins(&site(&downloads.cni, download::CNI_SITE)?, version, ARCHITECTURE)
             }
+            WantedFile::Addon(url) => download::addon(WebUrl::parse(url).map_err(|error| error.to_string())?),
         })
     }
 }
@@ -194,11 +206,7 @@ impl Suppliers for NetworkSuppliers {
         events: &'a dyn EventSink,
     ) -> BoxFuture<'a, Result<Item, String>> {
         Box::pin(async move {
-            let request = self.request(file)?;
-            let request = match digest {
-                Some(digest) => request.locked(digest),
-                None => request,
-            };
+            let request = self.request(file, digest)?;
             let teller = Teller { item: request.to_string(), told: Mutex::new(None), events };
             let listener = |progress: Progress| teller.tell(&progress);
             let fetched = self.downloads().await?.fetch(&request, &listener).await;

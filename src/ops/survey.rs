@@ -85,6 +85,9 @@ pub struct SurveyInput<'a> {
 
 /// Looks at the world and makes the plan. Pre-flight errors of all hosts come together.
 pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
+    if !input.loaded.addons.are_complete() {
+        return Err(OperationError::Supply(vec!["an add-on at a site was not fetched".into()]));
+    }
     let cluster = &input.loaded.cluster;
     let stored = keys::material(input.state);
     // Keys of a new cluster are made while the hosts are being connected to; they cost nothing when they are there.
@@ -188,7 +191,7 @@ fn rendered(
     let release = &input.loaded.release;
     let locked = locked(input.state);
     let images = desired::images(cluster, release);
-    let resolved = resolve(&PinInput {
+    let mut resolved = resolve(&PinInput {
         release,
         locked,
         bundles: &supplied.bundles,
@@ -198,6 +201,7 @@ fn rendered(
         supply: &cluster.supply,
         images,
     })?;
+    resolved.record.addons = input.loaded.addons.pinned();
     let etcd = input.state.etcd().cloned().unwrap_or_else(|| new_etcd_record(cluster, completion));
     let desired = desired::render(&desired::Input {
         cluster,

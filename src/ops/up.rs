@@ -58,7 +58,10 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
         return Err(OperationError::Refused(Box::new(survey.plan)));
     }
     let finished = folder.state().aimed().is_none()
-        && folder.state().current().is_some_and(|generation| generation.config == input.survey.loaded.text);
+        && folder.state().current().is_some_and(|generation| {
+            generation.config == input.survey.loaded.text
+                && generation.lock.pins.addons == survey.resolved.record.addons
+        });
     if survey.plan.is_empty() && finished {
         return Ok(UpOutcome::NothingToDo);
     }

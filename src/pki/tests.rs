@@ -59,6 +59,9 @@ fn cluster() -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 

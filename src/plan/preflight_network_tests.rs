@@ -42,6 +42,9 @@ fn cluster(plugin: NetworkPlugin, mtu: u32) -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
+        dns: None,
+        metrics: None,
     }
 }
 

@@ -41,6 +41,8 @@ struct Row {
     arguments: Arguments,
     #[serde(default)]
     configuration: Configuration,
+    #[serde(default)]
+    removed_apis: BTreeMap<String, String>,
 }
 
 /// The file's outermost level; rows stay untyped until they are merged.
@@ -115,6 +117,7 @@ impl Catalog {
             admission_plugins: row.admission_plugins.clone(),
             apiserver_stop_margin_seconds: row.apiserver_stop_margin_seconds,
             configuration: row.configuration.clone(),
+            removed_apis: row.removed_apis.clone(),
         })
     }
 
@@ -268,6 +271,7 @@ mod tests {
             assert_eq!(images.etcd.tag(), format!("{}-0", choice("etcd_for", minor)));
             assert_eq!(images.pause.tag(), choice("pause_for", minor));
             assert_eq!(images.coredns.tag(), format!("v{}", setting("COREDNS")));
+            assert_eq!(images.metrics_server.tag(), format!("v{}", choice("metrics_server_for", minor)));
             assert_eq!(images.flannel.tag(), format!("v{}", setting("FLANNEL=").trim_start_matches('=')));
             assert_eq!(images.canal_flannel, images.flannel);
             for image in [&images.calico_node, &images.calico_cni] {

@@ -1,5 +1,7 @@
 //! A row of the catalog, made for one version.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -38,6 +40,9 @@ pub struct Release {
     pub arguments: Arguments,
     /// Differences in component configuration files.
     pub configuration: Configuration,
+    /// What is no longer served, as `policy/v1beta1 PodSecurityPolicy`, and the API version that took its place; empty for
+    /// none.
+    pub removed_apis: BTreeMap<String, String>,
 }
 
 /// How a row was proven.
@@ -68,6 +73,8 @@ pub struct Images {
     pub pause: ImageReference,
     /// CoreDNS.
     pub coredns: ImageReference,
+    /// metrics-server.
+    pub metrics_server: ImageReference,
     /// HAProxy.
     pub api_proxy: ImageReference,
     /// calico-node, for Canal.
@@ -84,7 +91,7 @@ pub struct Images {
 
 impl Images {
     /// The keys of `system_images`, in the order of [`Images::rows`]: RKE's words where it has one.
-    pub const KEYS: [&str; 13] = [
+    pub const KEYS: [&str; 14] = [
         "kube_apiserver",
         "kube_controller_manager",
         "kube_scheduler",
@@ -93,6 +100,7 @@ impl Images {
         "api_proxy",
         "pod_infra_container",
         "coredns",
+        "metrics_server",
         "canal_node",
         "canal_cni",
         "canal_flannel",
@@ -101,10 +109,10 @@ impl Images {
     ];
 
     /// Every image with its key and the store that it is run from.
-    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 13] {
+    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 14] {
         use ImageStore::{Containerd, Docker};
         let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, rest @ ..] = Self::KEYS;
-        let [canal_node, canal_cni, canal_flannel, flannel, flannel_cni] = rest;
+        let [metrics_server, canal_node, canal_cni, canal_flannel, flannel, flannel_cni] = rest;
         [
             (apiserver, Docker, &mut self.kube_apiserver),
             (controller_manager, Docker, &mut self.kube_controller_manager),
@@ -114,6 +122,7 @@ impl Images {
             (api_proxy, Docker, &mut self.api_proxy),
             (pause, Containerd, &mut self.pause),
             (coredns, Containerd, &mut self.coredns),
+            (metrics_server, Containerd, &mut self.metrics_server),
             (canal_node, Containerd, &mut self.calico_node),
             (canal_cni, Containerd, &mut self.calico_cni),
             (canal_flannel, Containerd, &mut self.canal_flannel),
@@ -134,6 +143,7 @@ impl Images {
             etcd: fill(&self.etcd),
             pause: fill(&self.pause),
             coredns: fill(&self.coredns),
+            metrics_server: fill(&self.metrics_server),
             api_proxy: fill(&self.api_proxy),
             calico_node: fill(&self.calico_node),
             calico_cni: fill(&self.calico_cni),

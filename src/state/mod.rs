@@ -9,6 +9,7 @@ mod file;
 mod image;
 mod object;
 mod observed;
+mod resource;
 
 pub use component::Component;
 pub use container::{Capability, ContainerSpec, Mount, ObservedContainer};
@@ -19,3 +20,4 @@ pub use observed::{
     CgroupDriver, DockerFacts, HostFacts, HostSnapshot, Listener, Observed, ObservedApi, ObservedEtcdMember,
     ObservedHost, ObservedUnit, OperatingSystem,
 };
+pub use resource::{Resource, ResourceKind};

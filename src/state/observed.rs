@@ -72,6 +72,8 @@ pub struct HostFacts {
     pub cgroup_version: u8,
     /// Bytes of memory.
     pub memory_bytes: u64,
+    /// CPU cores; 0 where the host does not tell.
+    pub cores: u32,
     /// Whether swap is in use.
     pub swap: bool,
     /// Free and total bytes by path (`/`, `/var/lib/docker`, `/var/lib/containerd`, `/var/lib/etcd`).

@@ -67,6 +67,9 @@ pub fn cluster(version: &str, roles: &[Roles]) -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 
@@ -78,6 +81,7 @@ fn facts(hostname: &str) -> HostFacts {
         kernel: "6.1.0".into(),
         cgroup_version: 2,
         memory_bytes: 8 << 30,
+        cores: 4,
         swap: false,
         disks: BTreeMap::new(),
         clock_offset_seconds: 0,

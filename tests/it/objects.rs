@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use provision::base::{KubernetesVersion, NodeName};
 use provision::cluster::{
-    Cluster, MaxUnavailable, Network, NetworkPlugin, Node, Overlay, PluginPods, PodSecurity, Roles, SshTarget,
-    Toleration,
+    Amount, Cluster, Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget,
+    Toleration, TolerationOperator,
 };
 use provision::desired::objects;
 use provision::release::Catalog;
@@ -48,6 +48,9 @@ fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSec
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 
@@ -58,16 +61,18 @@ fn flannel(interface: Option<&str>) -> NetworkPlugin {
 fn every_option() -> Overlay {
     let toleration = Toleration {
         key: "dedicated".into(),
-        operator: "Equal".into(),
+        operator: TolerationOperator::Equal,
         value: "gpu".into(),
         effect: "NoExecute".into(),
         toleration_seconds: Some(60),
     };
     let pods = PluginPods {
         priority_class: "system-cluster-critical".into(),
-        node_selector: BTreeMap::from([("network".into(), "fast".into())]),
-        tolerations: vec![toleration],
-        max_unavailable: MaxUnavailable::Percent(10),
+        placement: Placement {
+            node_selector: BTreeMap::from([("network".into(), "fast".into())]),
+            tolerations: vec![toleration],
+        },
+        max_unavailable: Amount::Percent(10),
     };
     Overlay { interface: Some("eth1".into()), port: 8473, vni: 7, pods }
 }

@@ -92,6 +92,12 @@ build_coredns() {
     CGO_ENABLED=0 go_program "$1" github.com/coredns/coredns "v$2" github.com/coredns/coredns
 }
 
+build_metrics_server() {
+    local module=sigs.k8s.io/metrics-server
+    local LDFLAGS="-s -w -X k8s.io/client-go/pkg/version.gitVersion=v$2"
+    CGO_ENABLED=0 go_program "$1" "$module" "v$2" "$module/cmd/metrics-server"
+}
+
 build_cni_plugins() {
     local module=github.com/containernetworking/plugins
     local LDFLAGS="-s -w -X $module/pkg/utils/buildversion.BuildVersion=v$2" packages
@@ -128,6 +134,7 @@ build_own() {
 need_kubernetes() { part "kubernetes-$1" build_kubernetes "$1"; }
 need_etcd() { part "etcd-$1" build_etcd "$1"; }
 need_coredns() { part "coredns-$COREDNS" build_coredns "$COREDNS"; }
+need_metrics_server() { part "metrics-server-$1" build_metrics_server "$1"; }
 need_cni_plugins() { part "cni-plugins-$CNI_PLUGINS" build_cni_plugins "$CNI_PLUGINS"; }
 need_flannel() { part "flannel-$FLANNEL" build_flannel "$FLANNEL"; }
 need_flannel_cni() { part "flannel-cni-$FLANNEL_CNI" build_flannel_cni "$FLANNEL_CNI"; }

@@ -97,9 +97,10 @@ publish() {
 
 # bundle_kubernetes VERSION: sets PART to everything that `provision up` needs for that version.
 bundle_kubernetes() {
-    local version=$1 etcd pause component ITEMS=()
+    local version=$1 etcd pause metrics component ITEMS=()
     etcd=$(etcd_for "$version")
     pause=$(pause_for "$version")
+    metrics=$(metrics_server_for "$version")
     for component in kube-apiserver kube-controller-manager kube-scheduler; do
         image_component "$version" "$component"; add_image "registry.k8s.io/$component:$version"
     done
@@ -107,6 +108,7 @@ bundle_kubernetes() {
     image_etcd "$etcd"; add_image "registry.k8s.io/etcd:$etcd-0"
     image_pause "$pause"; add_image "registry.k8s.io/pause:$pause"
     image_coredns; add_image "registry.k8s.io/coredns/coredns:v$COREDNS"
+    image_metrics_server "$metrics"; add_image "registry.k8s.io/metrics-server/metrics-server:v$metrics"
     image_haproxy; add_image "docker.io/library/haproxy:$HAPROXY"
     image_flannel; add_image "ghcr.io/flannel-io/flannel:v$FLANNEL"
     image_flannel_cni; add_image "ghcr.io/flannel-io/flannel-cni-plugin:v$FLANNEL_CNI"

@@ -132,6 +132,14 @@ image_coredns() {
         "$coredns/bin/coredns=/coredns+cap_net_bind_service"
 }
 
+image_metrics_server() {
+    local server
+    need_metrics_server "$1"; server=$PART
+    need_debian
+    part "image-metrics-server-$1" build_image "registry.k8s.io/metrics-server/metrics-server:v$1" \
+        "$(image_config 65534 /metrics-server '')" "static:$PART" "$server/bin/metrics-server=/metrics-server"
+}
+
 image_haproxy() {
     need_haproxy
     part "image-haproxy-$HAPROXY" build_image "docker.io/library/haproxy:$HAPROXY" \

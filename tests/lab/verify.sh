@@ -12,6 +12,7 @@ image_questions() {
     registry.k8s.io/etcd:*) printf '/usr/local/bin/%s\n' 'etcd --version' 'etcdctl version' 'etcdutl version' ;;
     registry.k8s.io/pause:*) echo '/pause -v' ;;
     registry.k8s.io/coredns/*) echo '/coredns -version' ;;
+    registry.k8s.io/metrics-server/*) echo '/metrics-server --version' ;;
     docker.io/library/haproxy:*) echo '/usr/local/sbin/haproxy -v' ;;
     ghcr.io/flannel-io/flannel:*) echo '/opt/bin/flanneld --version' ;;
     ghcr.io/flannel-io/flannel-cni-plugin:*) echo '/flannel' ;;

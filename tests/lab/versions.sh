@@ -38,3 +38,12 @@ calico_for() {
     *) die "no Calico is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
 }
+
+# The oldest that its module still gives and the newest.
+metrics_server_for() {
+    case $1 in
+    v1.34.*) echo 0.9.0 ;;
+    v1.24.*) echo 0.7.2 ;;
+    *) die "no metrics-server is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
+    esac
+}

@@ -9,7 +9,6 @@ mod sources;
 use super::schema::Shape::{Any, Flag, Integer, Section, Sections, Text, TextMap, Texts};
 use super::schema::{Key, honoured, later, left_out, our_section, ours, part, section};
 
-const NO_ADDONS_YET: &str = "leave it out, and apply the manifests with kubectl when the cluster is up";
 const NO_CERTIFICATES_YET: &str =
     "leave it out, and log in with a key file (`ssh_key_path`) or an agent (`ssh_agent_auth: true`)";
 const NO_INLINE_KEY_YET: &str = "write the key to a file with mode 0600 and name it with `ssh_key_path`";
@@ -24,8 +23,18 @@ pub const ROOT: &[Key] = &[
     section("network", network::NETWORK),
     section("authentication", AUTHENTICATION),
     left_out("authorization", Section(AUTHORIZATION), "RBAC and the node authorizer are always on"),
-    later("addons", Text, NO_ADDONS_YET),
-    later("addons_include", Texts, NO_ADDONS_YET),
+    honoured(
+        "addons",
+        Text,
+        "none",
+        "Objects of your own, applied after everything else: YAML with `---` between them, as a block (`addons: |`).",
+    ),
+    honoured(
+        "addons_include",
+        Texts,
+        "none",
+        "More of them: files, relative to the folder of this file, and addresses with a checksum, `https://example.org/a.yaml#sha256=HEX`.",
+    ),
     section("system_images", sources::SYSTEM_IMAGES),
     honoured(
         "ssh_key_path",
@@ -75,12 +84,8 @@ pub const ROOT: &[Key] = &[
     )
     .harmless(&["45"]),
     later("bastion_host", Section(BASTION), "leave it out, and run `provision` where the hosts can be reached"),
-    later(
-        "monitoring",
-        Section(addons::MONITORING),
-        "leave it out or write `provider: none`, and install metrics-server when the cluster is up",
-    ),
-    later("dns", Section(addons::DNS), "leave it out: CoreDNS is a part of every cluster, with its defaults"),
+    section("monitoring", addons::MONITORING),
+    section("dns", addons::DNS),
     later("upgrade_strategy", Section(addons::UPGRADE_STRATEGY), "leave it out: clusters are not upgraded yet"),
     left_out("restore", Section(RESTORE), INTERNAL),
     left_out("rotate_certificates", Section(ROTATE_CERTIFICATES), INTERNAL),

@@ -1,5 +1,6 @@
 //! `network`: who carries pod traffic.
 
+use super::addons::TOLERATION;
 use crate::config::schema::Shape::{Flag, Integer, Names, Section, Sections, Text, TextMap};
 use crate::config::schema::{Key, honoured, left_out, part, section};
 
@@ -87,15 +88,6 @@ const OPTIONS: &[Key] = &[
     left_out("calico_node_priority_class_name", Text, CALICO),
     left_out("weave_password", Text, WEAVE),
     left_out("weave_net_priority_class_name", Text, WEAVE),
-];
-
-/// A toleration in Kubernetes' own words.
-const TOLERATION: &[Key] = &[
-    honoured("key", Text, "empty: every key", "Key of the taint."),
-    honoured("operator", Text, "`Equal`", "`Equal` or `Exists`."),
-    honoured("value", Text, "empty", "Its value, with `Equal`."),
-    honoured("effect", Text, "empty: every effect", "`NoSchedule`, `PreferNoSchedule` or `NoExecute`."),
-    honoured("tolerationSeconds", Integer, "for ever", "Seconds for which `NoExecute` is tolerated."),
 ];
 
 const UPDATE_STRATEGY: &[Key] = &[

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::DesiredError;
-use super::vxlan::{API_PROXY_PORT, arguments, merged, network_configuration, placement};
+use super::vxlan::{API_PROXY_PORT, arguments, network_configuration, placed};
 use crate::base::Digest;
 use crate::cluster::{Cluster, NetworkPlugin};
 use crate::desired::template::Template;
@@ -63,7 +63,7 @@ pub(super) fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object
     });
     let mut objects = CRDS.objects(&json!({ "kinds": kinds(&release.canal) }))?;
     objects.extend(ACCESS.objects(&access(&release.canal))?);
-    objects.extend(CANAL.objects(&merged(values, placement(&overlay.pods)))?);
+    objects.extend(placed(CANAL.objects(&values)?, &overlay.pods));
     Ok(objects)
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::DesiredError;
-use super::vxlan::{API_PROXY_PORT, arguments, merged, network_configuration, placement, pretty};
+use super::vxlan::{API_PROXY_PORT, arguments, network_configuration, placed, pretty};
 use crate::base::Digest;
 use crate::cluster::{Cluster, NetworkPlugin};
 use crate::desired::template::Template;
@@ -27,7 +27,7 @@ pub(super) fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object
         "arguments": arguments(overlay.interface.as_deref()),
         "api_port": API_PROXY_PORT,
     });
-    FLANNEL.objects(&merged(values, placement(&overlay.pods)))
+    Ok(placed(FLANNEL.objects(&values)?, &overlay.pods))
 }
 
 /// What the runtime reads. 0.3.1 is the newest version that every release of flannel's plugin speaks.

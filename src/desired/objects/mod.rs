@@ -3,6 +3,8 @@
 mod canal;
 mod coredns;
 mod flannel;
+mod metrics_server;
+mod placement;
 mod pod_security;
 mod rbac;
 #[cfg(test)]
@@ -25,7 +27,8 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "provision");
 type Part = fn(&Cluster, &Release) -> Result<Vec<Object>, DesiredError>;
 
 /// In the order in which they are applied: without roles and policies no pod is admitted, without a network none starts.
-const PARTS: [Part; 5] = [rbac::objects, pod_security::objects, canal::objects, flannel::objects, coredns::objects];
+const PARTS: [Part; 6] =
+    [rbac::objects, pod_security::objects, canal::objects, flannel::objects, coredns::objects, metrics_server::objects];
 
 /// All objects in the order in which they are applied. Equal input gives equal objects.
 ///
@@ -37,10 +40,16 @@ pub fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object>, Desi
     for part in PARTS {
         objects.extend(part(cluster, release)?);
     }
+    objects.extend(cluster.addons.iter().flat_map(|addon| addon.objects.iter().cloned()));
     for object in &mut objects {
         mark(&mut object.body);
     }
     Ok(objects)
+}
+
+/// Makes of [`objects`] what the hosts ask for: the number of CPU cores of all nodes decides how often CoreDNS runs.
+pub fn fit_to_cores(objects: &mut [Object], cluster: &Cluster, cores: u64) {
+    coredns::fit_to_cores(objects, cluster, cores);
 }
 
 /// The keys of [`objects`], in the same order: what has to be looked at.

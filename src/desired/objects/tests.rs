@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::base::{KubernetesVersion, NodeName};
-use crate::cluster::{Network, NetworkPlugin, Node, Overlay, PluginPods, PodSecurity, Roles, SshTarget, Taint};
+use crate::cluster::{
+    Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget, Taint,
+};
 use crate::release::Catalog;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::shipped().unwrap());
@@ -46,6 +48,9 @@ fn cluster(version: &str, nodes: u8) -> Cluster {
         fail_swap_on: true,
         ignore_docker_version: false,
         supply: Default::default(),
+        addons: Vec::new(),
+        dns: Some(Default::default()),
+        metrics: Some(Default::default()),
     }
 }
 
@@ -396,7 +401,7 @@ fn the_privileged_policy_comes_before_the_restricted_one() {
 }
 
 #[test]
-fn coredns_has_as_many_replicas_as_there_are_places_for_two() {
+fn coredns_has_replicas_by_the_number_of_nodes_and_no_more_than_places() {
     let replicas = |cluster: &Cluster| {
         let objects = made(cluster);
         let budget = objects.iter().any(|object| object.key.kind == "PodDisruptionBudget");
@@ -404,7 +409,8 @@ fn coredns_has_as_many_replicas_as_there_are_places_for_two() {
     };
     assert_eq!(replicas(&cluster("v1.34.1", 1)), (json!(1), false));
     assert_eq!(replicas(&cluster("v1.34.1", 2)), (json!(2), true));
-    assert_eq!(replicas(&cluster("v1.34.1", 9)), (json!(2), true));
+    assert_eq!(replicas(&cluster("v1.34.1", 8)), (json!(2), true));
+    assert_eq!(replicas(&cluster("v1.34.1", 9)), (json!(3), true));
     let tainted = |key: &str, effect: &str| {
         let mut cluster = cluster("v1.34.1", 2);
         cluster.nodes[1].taints = vec![Taint { key: key.into(), value: String::new(), effect: effect.into() }];
@@ -434,7 +440,10 @@ fn values_of_the_file_cannot_change_the_shape_of_an_object() {
         assert_eq!(container["image"], hostile);
         let pods = PluginPods {
             priority_class: hostile.into(),
-            node_selector: [(hostile.to_owned(), hostile.to_owned())].into(),
+            placement: Placement {
+                node_selector: [(hostile.to_owned(), hostile.to_owned())].into(),
+                ..Placement::default()
+            },
             ..PluginPods::default()
         };
         cluster.network.plugin = NetworkPlugin::Canal(Overlay { pods, ..Overlay::default() });

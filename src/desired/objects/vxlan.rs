@@ -1,8 +1,10 @@
 //! What flannel is told, alone or as a part of Canal.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::placement::{place, value};
 use crate::cluster::{Network, Overlay, PluginPods};
+use crate::state::Object;
 
 /// Where the API proxy of a node listens.
 pub(super) const API_PROXY_PORT: &str = "6444";
@@ -32,31 +34,13 @@ pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// How the pods are placed, as values of both templates. Maps are lists of their members: templates have no others.
-pub(super) fn placement(pods: &PluginPods) -> Value {
-    let PluginPods { priority_class, node_selector, tolerations, max_unavailable } = pods;
-    let labels = node_selector.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-    let tolerations: Vec<Value> = tolerations.iter().map(|toleration| members(json!(toleration).as_object())).collect();
-    json!({
-        "priority_class": priority_class,
-        "node_selector": members(Some(&labels)),
-        "tolerations": tolerations,
-        "max_unavailable": max_unavailable,
-    })
-}
-
-/// `{a: 1}` as `[{key: a, value: 1}]`, in the order of the keys.
-pub(super) fn members(map: Option<&Map<String, Value>>) -> Value {
-    let member = |(key, value): (&String, &Value)| json!({ "key": key, "value": value });
-    map.into_iter().flatten().map(member).collect()
-}
-
-/// The values of a template: those of its own and others.
-pub(super) fn merged(mut values: Value, others: Value) -> Value {
-    if let (Some(values), Value::Object(others)) = (values.as_object_mut(), others) {
-        values.extend(others);
+/// Places the plugin's pods, and says on how many nodes they are replaced at the same time.
+pub(super) fn placed(mut objects: Vec<Object>, pods: &PluginPods) -> Vec<Object> {
+    for object in objects.iter_mut().filter(|object| object.key.kind == "DaemonSet") {
+        place(&mut object.body, &pods.placement, Some(&pods.priority_class));
+        object.body["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] = value(pods.max_unavailable);
     }
-    values
+    objects
 }
 
 #[cfg(test)]

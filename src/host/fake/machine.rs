@@ -37,6 +37,7 @@ impl Machine {
             kernel: "6.1.0-30-amd64".into(),
             cgroup_version: 2,
             memory_bytes: 8 * GIBIBYTE,
+            cores: 4,
             swap: false,
             disks: disks.map(|path| (path.to_owned(), (40 * GIBIBYTE, 50 * GIBIBYTE))).into(),
             clock_offset_seconds: 0,

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{FakeDisk, Holder, JournalError, Material, Origin, PinnedFile, PinnedImage, Pins, StateFolder, StoredKey};
+use super::{
+    FakeDisk, Holder, JournalError, Material, Origin, PinnedAddon, PinnedFile, PinnedImage, Pins, StateFolder,
+    StoredKey,
+};
 use crate::base::{Digest, RunId, Secret};
 use crate::state::{ImageReference, ImageStore};
 
@@ -45,5 +48,6 @@ fn pins(content: &str) -> Pins {
             origin: origin.clone(),
         }],
         files: vec![PinnedFile { name, version, digest: Digest::of(content), size: 7, origin }],
+        addons: vec![PinnedAddon { name: "a.yml".into(), digest: Digest::of(content) }],
     }
 }

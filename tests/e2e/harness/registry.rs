@@ -171,6 +171,11 @@ impl<'a> Registry<'a> {
         self.run(&format!("rm {}", file(path)));
     }
 
+    /// Puts a text under a path of a URL.
+    pub fn put_file(&self, path: &str, text: &str) {
+        self.run(&format!("cat >{} <<'TEXT'\n{text}TEXT\n", file(path)));
+    }
+
     fn skopeo(&self, arguments: &str) {
         self.run(&format!("skopeo --insecure-policy {arguments}"));
     }

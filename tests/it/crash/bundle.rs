@@ -20,6 +20,7 @@ pub fn write(folder: &Path, release: &Release) {
         &images.etcd,
         &images.pause,
         &images.coredns,
+        &images.metrics_server,
         &images.api_proxy,
         &images.flannel,
         &images.flannel_cni,
