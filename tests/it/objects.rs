@@ -26,7 +26,7 @@ fn node(number: u8) -> Node {
     }
 }
 
-fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSecurity) -> Cluster {
+pub fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSecurity) -> Cluster {
     Cluster {
         name: "expected".into(),
         version: KubernetesVersion::parse(version).unwrap(),
