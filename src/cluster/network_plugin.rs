@@ -103,12 +103,13 @@ pub(super) fn plugin(config: &Config, checks: &mut Checks) -> NetworkPlugin {
     match written.value.as_str() {
         "canal" => return canal(config, checks),
         "flannel" => {
-            advise(&network.canal, "canal", "flannel", checks);
-            return NetworkPlugin::Flannel(overlay(config, &network.flannel, checks));
+            let overlay = overlay(config, &network.flannel, checks);
+            advise(&network.canal, "canal", "flannel", Some(&overlay), checks);
+            return NetworkPlugin::Flannel(overlay);
         }
         "none" => {
-            advise(&network.canal, "canal", "none", checks);
-            advise(&network.flannel, "flannel", "none", checks);
+            advise(&network.canal, "canal", "none", None, checks);
+            advise(&network.flannel, "flannel", "none", None, checks);
             return NetworkPlugin::None;
         }
         "calico" => {
@@ -133,15 +134,26 @@ pub(super) fn plugin(config: &Config, checks: &mut Checks) -> NetworkPlugin {
 }
 
 fn canal(config: &Config, checks: &mut Checks) -> NetworkPlugin {
-    advise(&config.network.flannel, "flannel", "canal", checks);
-    NetworkPlugin::Canal(overlay(config, &config.network.canal, checks))
+    let overlay = overlay(config, &config.network.canal, checks);
+    advise(&config.network.flannel, "flannel", "canal", Some(&overlay), checks);
+    NetworkPlugin::Canal(overlay)
 }
 
-/// Options of another plugin do nothing, as with RKE.
-fn advise(entry: &OverlayEntry, other: &str, plugin: &str, checks: &mut Checks) {
+/// Options of another plugin do nothing, as with RKE; a word is due where they say something else than what holds.
+fn advise(entry: &OverlayEntry, other: &str, plugin: &str, holds: Option<&Overlay>, checks: &mut Checks) {
     let OverlayEntry { interface, provider_interface, backend_type, backend_port, backend_vni, priority_class } = entry;
-    let fields = [interface, provider_interface, backend_type, backend_port, backend_vni, priority_class];
-    if fields.iter().any(|field| !field.is_missing()) {
+    let differs = |field: &Field<String>, holds: Option<String>| match field.written() {
+        Some(written) => Some(&written.value) != holds.as_ref(),
+        None => false,
+    };
+    let name = holds.and_then(|overlay| overlay.interface.clone());
+    let differs = differs(interface, name.clone())
+        || differs(provider_interface, name)
+        || differs(backend_type, holds.map(|_| "vxlan".to_owned()))
+        || differs(backend_port, holds.map(|overlay| overlay.port.to_string()))
+        || differs(backend_vni, holds.map(|overlay| overlay.vni.to_string()))
+        || differs(priority_class, holds.map(|overlay| overlay.pods.priority_class.clone()));
+    if differs {
         checks.advise(format!("options of {other} below `network` have no effect with `plugin: {plugin}`"));
     }
 }
