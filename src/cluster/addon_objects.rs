@@ -8,7 +8,7 @@ use crate::config::{Config, Findings, Manifest, Manifests, manifests};
 use crate::release::Release;
 use crate::state::{Object, ObjectKey, Resource, ResourceKind};
 
-use super::{AddonInclude, UserAddon};
+use super::{AddonInclude, NetworkPlugin, UserAddon};
 
 /// What the inline add-on is called.
 const INLINE: &str = "addons";
@@ -39,6 +39,8 @@ pub struct Surroundings<'a> {
     pub own: &'a [ObjectKey],
     /// The catalog's row, which tells what that version no longer serves.
     pub release: Option<&'a Release>,
+    /// The network plugin, which enforces network policy or does not.
+    pub plugin: Option<&'a NetworkPlugin>,
 }
 
 /// All add-ons, the inline one first, then those with a text in the order of the file. Findings come by text.
@@ -110,6 +112,7 @@ impl Reader<'_> {
         let mut object = problems.object()?;
         self.set_namespace(&mut object, problems);
         self.check_served(&object.key, problems);
+        self.check_policy(&object.key, problems);
         check_kind(&object.key, problems);
         if object.body.to_string().len() > MOST_BYTES {
             let message = format!("{} has more than {MOST_BYTES} bytes", object.key);
@@ -146,6 +149,22 @@ impl Reader<'_> {
             format!("write it for `{instead}`; `kubectl explain` tells what has changed")
         };
         problems.push(&["apiVersion"], message, &help);
+    }
+
+    /// Who writes a policy counts on it: one that nobody enforces is worse than none.
+    fn check_policy(&self, key: &ObjectKey, problems: &mut Problems<'_>) {
+        let group = key.api_version.split_once('/').map_or("", |(group, _)| group);
+        let is_policy = match group {
+            "networking.k8s.io" => key.kind == "NetworkPolicy",
+            "crd.projectcalico.org" | "projectcalico.org" => key.kind.ends_with("NetworkPolicy"),
+            _ => false,
+        };
+        let ignored = self.surroundings.plugin.is_some_and(|plugin| plugin.enforces_policy() == Some(false));
+        if is_policy && ignored {
+            let message = format!("{key} would do nothing: flannel enforces no network policy");
+            let help = "write `plugin: canal` below `network`, which does, or take the object out";
+            problems.push(&["kind"], message, help);
+        }
     }
 
     fn check_met(&mut self, addon: &str, key: &ObjectKey, problems: &mut Problems<'_>) {
@@ -268,7 +287,7 @@ mod tests {
             namespace: "kube-system".into(),
             name: "coredns".into(),
         }];
-        user_addons(&config, texts, Surroundings { own: &own, release: Some(&release) })
+        user_addons(&config, texts, Surroundings { own: &own, release: Some(&release), plugin: None })
     }
 
     fn lines(findings: &Findings) -> Vec<(usize, String)> {

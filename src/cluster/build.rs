@@ -12,7 +12,7 @@ use super::addon_objects::{Surroundings, user_addons};
 use super::checks::Checks;
 use super::{
     AddonInclude, Cluster, Dns, Metrics, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply,
-    addon_sources, dns, grammar, metrics, network, nodes, owned, supply, version,
+    addon_sources, dns, grammar, metrics, network, network_plugin, nodes, owned, supply, version,
 };
 
 /// Folders of this machine that paths in the file refer to.
@@ -47,7 +47,8 @@ pub fn load(bytes: &[u8], origin: &str, catalog: &Catalog, context: &Context) ->
     let Some(config) = config else { return Err(findings) };
     let (built, includes) = (build(&config, catalog, context), addon_sources::includes(&config, context));
     let release = built.as_ref().ok().and_then(|(cluster, _)| catalog.release(&cluster.version).ok());
-    let surroundings = Surroundings { own: &[], release: release.as_ref() };
+    let plugin = built.as_ref().ok().map(|(cluster, _)| &cluster.network.plugin);
+    let surroundings = Surroundings { own: &[], release: release.as_ref(), plugin };
     let addons = user_addons(&config, &[], surroundings);
     match (built, includes, addons) {
         (Ok((mut cluster, advice)), Ok(includes), Ok(addons)) => {
@@ -72,6 +73,7 @@ pub fn build(config: &Config, catalog: &Catalog, context: &Context) -> Result<(C
     checks.grammar(&config.ssh_key_path, "path of a file", grammar::path);
     let nodes = nodes::nodes(config, context, &mut checks);
     network::check_nodes(&network, &nodes, &mut checks);
+    network_plugin::check_nodes(config, &network.plugin, &nodes, &mut checks);
     let services = &config.services;
     owned::check(&services.kubelet.config, "services.kubelet.config", OWNED_KUBELET_KEYS, &mut checks);
     owned::check(&services.kube_proxy, "services.kubeproxy.config", OWNED_KUBE_PROXY_KEYS, &mut checks);

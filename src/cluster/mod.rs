@@ -8,6 +8,7 @@ mod dns;
 mod grammar;
 mod metrics;
 mod network;
+mod network_plugin;
 mod nodes;
 mod owned;
 mod placement;
@@ -30,6 +31,7 @@ pub use addon_sources::{AddonInclude, AddonSource};
 pub use build::{Context, Loaded, build, load};
 pub use dns::{Dns, Scaling};
 pub use metrics::Metrics;
+pub use network_plugin::{NetworkPlugin, Overlay, PluginPods};
 pub use nodes::key_file_positions;
 pub use owned::{OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS};
 pub use placement::{Amount, Placement, Toleration, TolerationOperator, UpdateStrategy};
@@ -90,6 +92,25 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// Node taints of the file.
     pub taints: Vec<Taint>,
+}
+
+impl Node {
+    /// Labels of the Kubernetes node: those of the file, and of its roles in upstream's word and in RKE's, by which
+    /// existing workloads choose their nodes.
+    pub fn all_labels(&self) -> BTreeMap<String, String> {
+        let label = |role: &str, value: &str| (format!("node-role.kubernetes.io/{role}"), value.to_owned());
+        let mut labels = self.labels.clone();
+        if self.roles.control_plane {
+            labels.extend([label("control-plane", ""), label("controlplane", "true")]);
+        }
+        if self.roles.etcd {
+            labels.extend([label("etcd", "true")]);
+        }
+        if self.roles.worker {
+            labels.extend([label("worker", "true")]);
+        }
+        labels
+    }
 }
 
 /// What a node does; at least one is true.
@@ -157,22 +178,6 @@ impl Network {
     pub fn api_service_ip(&self) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from(u32::from(self.service_cidr.network()) + 1))
     }
-}
-
-/// A network plugin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NetworkPlugin {
-    /// flannel, VXLAN backend; it enforces no network policy.
-    Flannel {
-        /// `flannel_iface`; the plugin chooses where none is written.
-        interface: Option<String>,
-        /// VXLAN port.
-        port: u16,
-        /// VXLAN network identifier.
-        vni: u32,
-    },
-    /// The operator installs one.
-    None,
 }
 
 /// The pod security level of namespaces that say nothing themselves.

@@ -1,14 +1,14 @@
-//! Address ranges and the network plugin.
+//! Address ranges of the cluster.
 
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::config::{At, Config, Field, Position, nearest, shown};
+use crate::config::{At, Config, Field, Position, shown};
 
 use super::checks::Checks;
 use super::nodes::Placed;
-use super::{Network, NetworkPlugin, grammar};
+use super::{Network, grammar, network_plugin};
 
 const POD_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 42, 0, 0), 16);
 const SERVICE_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 43, 0, 0), 16);
@@ -16,8 +16,6 @@ const DOMAIN: &str = "cluster.local";
 const NODE_PORTS: (u16, u16) = (30000, 32767);
 /// Every node takes a range of this size for its pods (`--node-cidr-mask-size`, default of the controller-manager).
 const NODE_PREFIX: u8 = 24;
-/// flannel's own VXLAN port and identifier on Linux, as RKE has them.
-const VXLAN: (u16, u32) = (8472, 1);
 /// Ranges that no cluster can use: this network, loopback, link-local, multicast and above.
 const UNUSABLE: &[Ipv4Net] = &[
     Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8),
@@ -40,7 +38,7 @@ pub(super) fn network(config: &Config, checks: &mut Checks) -> Network {
         checks.fail(at, message, "choose ranges that have no address in common");
     }
     Network {
-        plugin: plugin(config, checks),
+        plugin: network_plugin::plugin(config, checks),
         pod_cidr: pods.value,
         service_cidr: service.value,
         dns_ip: dns_ip(config, service.value, checks),
@@ -192,79 +190,6 @@ fn mtu(field: &Field<i64>, checks: &mut Checks) -> u32 {
         );
     }
     mtu.unwrap_or(0)
-}
-
-const WRITE_PLUGIN: &str = "write `plugin: flannel`, or `plugin: none` to install one yourself";
-
-fn plugin(config: &Config, checks: &mut Checks) -> NetworkPlugin {
-    let network = &config.network;
-    let flannel = flannel(config, checks);
-    let written = match &network.plugin {
-        Field::Bad => return flannel,
-        Field::Missing => {
-            let message = "`network.plugin` is missing, and canal, the default to come, is not supported yet";
-            checks.fail(network.at, message, WRITE_PLUGIN);
-            return flannel;
-        }
-        Field::Written(written) => written,
-    };
-    match written.value.as_str() {
-        "flannel" => return flannel,
-        "none" => {
-            if flannel_options(config).any(|option| !option.is_missing()) {
-                checks.advise("options of flannel in `network.options` have no effect with `plugin: none`".into());
-            }
-            return NetworkPlugin::None;
-        }
-        "canal" => checks.fail(written.at, "canal, the default to come, is not supported yet", WRITE_PLUGIN),
-        "calico" => checks.fail(written.at, "calico is not supported yet", WRITE_PLUGIN),
-        "weave" => {
-            checks.fail(written.at, "Weave Net is left out on purpose: it is not maintained any more", WRITE_PLUGIN)
-        }
-        "aci" => {
-            checks.fail(written.at, "aci is left out on purpose: the vendor's plugin needs its fabric", WRITE_PLUGIN)
-        }
-        other => {
-            let near = nearest(other, &["flannel", "none"]).map(|near| format!("did you mean `{near}`?"));
-            checks.fail(
-                written.at,
-                format!("{} is no network plugin", shown(written)),
-                near.unwrap_or(WRITE_PLUGIN.into()),
-            );
-        }
-    }
-    flannel
-}
-
-fn flannel_options(config: &Config) -> impl Iterator<Item = &Field<String>> {
-    let network = &config.network;
-    [
-        &network.flannel_interface,
-        &network.flannel_backend_type,
-        &network.flannel_backend_port,
-        &network.flannel_backend_vni,
-    ]
-    .into_iter()
-}
-
-fn flannel(config: &Config, checks: &mut Checks) -> NetworkPlugin {
-    let network = &config.network;
-    if let Some(backend) = network.flannel_backend_type.written().filter(|backend| backend.value != "vxlan") {
-        checks.fail(
-            backend.at,
-            format!("flannel's backend {} is not supported", shown(backend)),
-            "write `vxlan`, or leave the key out",
-        );
-    }
-    NetworkPlugin::Flannel {
-        interface: checks
-            .grammar(&network.flannel_interface, "network interface", grammar::interface)
-            .map(str::to_owned),
-        port: checks.port(&network.flannel_backend_port, "port").unwrap_or(VXLAN.0),
-        vni: checks
-            .number(&network.flannel_backend_vni, "VXLAN network identifier", 1, (1 << 24) - 1)
-            .unwrap_or(VXLAN.1),
-    }
 }
 
 fn overlap(one: &Ipv4Net, other: &Ipv4Net) -> bool {

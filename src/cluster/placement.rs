@@ -185,7 +185,8 @@ pub(super) fn one_of<'a>(field: &'a Field<String>, what: &str, words: &[&str], c
 /// `update_strategy` of a Deployment; none where the tool's own holds.
 pub(super) fn update_strategy(written: &config::UpdateStrategy, checks: &mut Checks) -> Option<UpdateStrategy> {
     let word = one_of(&written.strategy, "update strategy", &["RollingUpdate", "Recreate"], checks);
-    let (max_unavailable, max_surge) = (amount(&written.max_unavailable, checks), amount(&written.max_surge, checks));
+    let (max_unavailable, max_surge) =
+        (amount(&written.max_unavailable, "replicas", checks), amount(&written.max_surge, "replicas", checks));
     if word == Some("Recreate") {
         for field in [&written.max_unavailable, &written.max_surge] {
             if let Some(field) = field.written() {
@@ -210,7 +211,8 @@ pub(super) fn update_strategy(written: &config::UpdateStrategy, checks: &mut Che
     any.then_some(UpdateStrategy::Rolling { max_unavailable, max_surge })
 }
 
-fn amount(field: &Field<String>, checks: &mut Checks) -> Option<Amount> {
+/// A written number or percentage of these things.
+pub(super) fn amount(field: &Field<String>, things: &str, checks: &mut Checks) -> Option<Amount> {
     let written = field.written()?;
     let number = |text: &str, most: u32| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -222,7 +224,7 @@ fn amount(field: &Field<String>, checks: &mut Checks) -> Option<Amount> {
     };
     if amount.is_none() {
         let help = format!("write a number up to {MOST}, or a percentage up to `100%`");
-        checks.fail(written.at, format!("{} is no number of replicas", shown(written)), help);
+        checks.fail(written.at, format!("{} is no number of {things}", shown(written)), help);
     }
     amount
 }

@@ -165,14 +165,33 @@ pub struct Network {
     pub plugin: Field<String>,
     /// `mtu`.
     pub mtu: Field<i64>,
-    /// `options.flannel_iface`.
-    pub flannel_interface: Field<String>,
-    /// `options.flannel_backend_type`.
-    pub flannel_backend_type: Field<String>,
-    /// `options.flannel_backend_port`.
-    pub flannel_backend_port: Field<String>,
-    /// `options.flannel_backend_vni`.
-    pub flannel_backend_vni: Field<String>,
+    /// Options of canal.
+    pub canal: OverlayEntry,
+    /// Options of flannel.
+    pub flannel: OverlayEntry,
+    /// `node_selector` and `tolerations`.
+    pub placement: Placement,
+    /// `update_strategy.strategy`.
+    pub update_strategy: Field<String>,
+    /// `update_strategy.rollingUpdate.maxUnavailable`.
+    pub max_unavailable: Field<String>,
+}
+
+/// The options of a plugin whose traffic flannel carries.
+#[derive(Debug, Clone)]
+pub struct OverlayEntry {
+    /// `options.canal_iface`, `options.flannel_iface`.
+    pub interface: Field<String>,
+    /// `canal_network_provider.iface`, `flannel_network_provider.iface`: Rancher's spelling of the same.
+    pub provider_interface: Field<String>,
+    /// `options.canal_flannel_backend_type`, `options.flannel_backend_type`.
+    pub backend_type: Field<String>,
+    /// `options.canal_flannel_backend_port`, `options.flannel_backend_port`.
+    pub backend_port: Field<String>,
+    /// `options.canal_flannel_backend_vni`, `options.flannel_backend_vni`.
+    pub backend_vni: Field<String>,
+    /// `options.canal_priority_class_name`, `options.kube_flannel_priority_class_name`.
+    pub priority_class: Field<String>,
 }
 
 /// `services`.

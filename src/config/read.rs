@@ -6,8 +6,8 @@ use super::findings::Finding;
 use super::tree::{Entry, Node};
 use super::{
     At, Config, Dns, Downloads, EngineProxy, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Monitoring,
-    Network, NodeEntry, Placement, Position, RegistryEntry, Scaling, Services, Source, TaintEntry, TextMap, TextsMap,
-    TolerationEntry, UpdateStrategy,
+    Network, NodeEntry, OverlayEntry, Placement, Position, RegistryEntry, Scaling, Services, Source, TaintEntry,
+    TextMap, TextsMap, TolerationEntry, UpdateStrategy,
 };
 use super::{document::quoted, json};
 use crate::base::Secret;
@@ -126,15 +126,29 @@ fn engine_proxy(map: &Map<'_>) -> EngineProxy {
 }
 
 fn network(map: &Map<'_>) -> Network {
-    let options = map.section("options");
+    let update = map.section("update_strategy");
     Network {
         at: map.at,
         plugin: map.text("plugin"),
         mtu: map.integer("mtu"),
-        flannel_interface: options.text("flannel_iface"),
-        flannel_backend_type: options.text("flannel_backend_type"),
-        flannel_backend_port: options.text("flannel_backend_port"),
-        flannel_backend_vni: options.text("flannel_backend_vni"),
+        canal: overlay(map, "canal", "canal_flannel", "canal"),
+        flannel: overlay(map, "flannel", "flannel", "kube_flannel"),
+        placement: placement(map),
+        update_strategy: update.text("strategy"),
+        max_unavailable: update.section("rollingUpdate").text("maxUnavailable"),
+    }
+}
+
+/// The options of a plugin, whose names begin in three ways.
+fn overlay(map: &Map<'_>, plugin: &str, backend: &str, pods: &str) -> OverlayEntry {
+    let options = map.section("options");
+    OverlayEntry {
+        interface: options.text(&format!("{plugin}_iface")),
+        provider_interface: map.section(&format!("{plugin}_network_provider")).text("iface"),
+        backend_type: options.text(&format!("{backend}_backend_type")),
+        backend_port: options.text(&format!("{backend}_backend_port")),
+        backend_vni: options.text(&format!("{backend}_backend_vni")),
+        priority_class: options.text(&format!("{pods}_priority_class_name")),
     }
 }
 

@@ -20,7 +20,7 @@ const fn row(store: ImageStore, image: fn(&Images) -> &ImageReference, needed: f
 }
 
 /// System containers are Docker's; what runs in pods is containerd's, on every node where such a pod may come to lie.
-const ROWS: [Row; 11] = {
+const ROWS: [Row; 14] = {
     use ImageStore::{Containerd, Docker};
     [
         row(Docker, |images| &images.etcd, |_, node| node.roles.etcd),
@@ -32,13 +32,20 @@ const ROWS: [Row; 11] = {
         row(Containerd, |images| &images.pause, |_, _| true),
         row(Containerd, |images| &images.coredns, |cluster, _| cluster.dns.is_some()),
         row(Containerd, |images| &images.metrics_server, |cluster, _| cluster.metrics.is_some()),
+        row(Containerd, |images| &images.calico_node, |cluster, _| is_canal(cluster)),
+        row(Containerd, |images| &images.calico_cni, |cluster, _| is_canal(cluster)),
+        row(Containerd, |images| &images.canal_flannel, |cluster, _| is_canal(cluster)),
         row(Containerd, |images| &images.flannel, |cluster, _| is_flannel(cluster)),
         row(Containerd, |images| &images.flannel_cni, |cluster, _| is_flannel(cluster)),
     ]
 };
 
+fn is_canal(cluster: &Cluster) -> bool {
+    matches!(cluster.network.plugin, NetworkPlugin::Canal(_))
+}
+
 fn is_flannel(cluster: &Cluster) -> bool {
-    matches!(cluster.network.plugin, NetworkPlugin::Flannel { .. })
+    matches!(cluster.network.plugin, NetworkPlugin::Flannel(_))
 }
 
 /// Every image that some node needs, once each, sorted.

@@ -47,8 +47,14 @@ pub struct PayloadPin {
     pub size: u64,
 }
 
-/// Plugins without which no pod gets an address: what flannel's configuration calls.
-const PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "portmap"];
+/// Plugins without which no pod gets an address: what the network plugin's configuration calls, besides its own.
+fn plugins(plugin: &NetworkPlugin) -> &'static [&'static str] {
+    match plugin {
+        NetworkPlugin::Canal(_) => &["bandwidth", "host-local", "loopback", "portmap"],
+        NetworkPlugin::Flannel(_) => &["bridge", "host-local", "loopback", "portmap"],
+        NetworkPlugin::None => &["loopback"],
+    }
+}
 
 impl Pins {
     /// Requires everything that hosts cannot do without, and names all that lacks at once. Images of pods are not among
@@ -61,8 +67,8 @@ impl Pins {
             items.push(format!("file kubelet {}", release.version));
         }
         let has = |plugin: &&str| self.files.contains_key(&format!("cni/{plugin}"));
-        let needed = if cluster.network.plugin == NetworkPlugin::None { &["loopback"][..] } else { &PLUGINS[..] };
-        let plugins: Vec<&str> = needed.iter().filter(|plugin| !has(plugin)).copied().collect();
+        let plugins: Vec<&str> =
+            plugins(&cluster.network.plugin).iter().filter(|plugin| !has(plugin)).copied().collect();
         if !plugins.is_empty() {
             items.push(format!("file cni-plugins {} ({})", release.cni_plugins, plugins.join(", ")));
         }

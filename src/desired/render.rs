@@ -136,24 +136,12 @@ fn record(component: Component, spec: &ContainerSpec) -> Result<FileSpec, Desire
     Ok(FileSpec { path, component, owner: Owner::ROOT, mode: 0o600, content: Content::Text(text) })
 }
 
-/// Role labels in upstream's word and in RKE's, by which existing workloads choose their nodes.
 fn metadata(node: &Node) -> NodeMetadata {
-    let label = |role: &str, value: &str| (format!("node-role.kubernetes.io/{role}"), value.to_owned());
-    let mut labels = node.labels.clone();
-    if node.roles.control_plane {
-        labels.extend([label("control-plane", ""), label("controlplane", "true")]);
-    }
-    if node.roles.etcd {
-        labels.extend([label("etcd", "true")]);
-    }
-    if node.roles.worker {
-        labels.extend([label("worker", "true")]);
-    }
     let mut taints = node.taints.clone();
     for taint in kubelet::role_taints(node.roles) {
         if !taints.contains(&taint) {
             taints.push(taint);
         }
     }
-    NodeMetadata { name: node.name.clone(), labels, taints }
+    NodeMetadata { name: node.name.clone(), labels: node.all_labels(), taints }
 }

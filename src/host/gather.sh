@@ -70,6 +70,8 @@ section units
 [ -z "$units" ] || systemctl show --property=Id,UnitFileState,ActiveState $units 2>/dev/null
 section default-route; ip -4 route show default 2>/dev/null
 section addresses; ip -o -4 address show 2>/dev/null
+section links; ip -o link show 2>/dev/null
+section routes; ip -4 route show 2>/dev/null
 section listeners; ss -Hlntup 2>/dev/null | tr -d '\036'
 section texts
 for path in $texts; do

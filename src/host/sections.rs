@@ -6,7 +6,7 @@ use super::snapshot::Problem;
 use crate::base::Digest;
 
 /// Sections of lines before the files' texts, in the order of the script.
-const LINES: [&str; 20] = [
+const LINES: [&str; 22] = [
     "clock",
     "uname",
     "os",
@@ -26,6 +26,8 @@ const LINES: [&str; 20] = [
     "units",
     "default-route",
     "addresses",
+    "links",
+    "routes",
     "listeners",
 ];
 /// Begins a heading. The lines above cannot have it at their beginning.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
+use ipnet::Ipv4Net;
+
 use super::LookRequest;
 use super::sections::Sections;
 use crate::base::Digest;
@@ -106,6 +108,8 @@ fn facts(sections: &Sections, etcd_uid: u32) -> Result<HostFacts, Problem> {
         upstream_resolvers: name_servers(sections.lines("upstream")),
         default_route: !sections.lines("default-route").is_empty(),
         addresses: sections.lines("addresses").iter().filter_map(|line| address(line)).collect(),
+        links: sections.lines("links").iter().filter_map(|line| link(line)).collect(),
+        routes: sections.lines("routes").iter().filter_map(|line| route(line)).collect(),
         docker: None,
         containerd_version: None,
         etcd_user: accounts
@@ -186,6 +190,24 @@ fn address(line: &str) -> Option<(Ipv4Addr, String)> {
     let interface = words.nth(1)?.split('@').next()?.to_owned();
     let address = words.nth(1)?.split('/').next()?.parse().ok()?;
     Some((address, interface))
+}
+
+/// `2: eth0@if7: <BROADCAST,UP> mtu 1500 qdisc ...`: the interface and its MTU.
+fn link(line: &str) -> Option<(String, u32)> {
+    let mut words = line.split_whitespace();
+    let interface = words.nth(1)?.trim_end_matches(':').split('@').next()?.to_owned();
+    words.find(|word| *word == "mtu")?;
+    Some((interface, words.next()?.parse().ok()?))
+}
+
+/// `10.0.0.0/24 dev eth0 ...`, or `10.0.0.7 dev eth0 ...` for one address. The default route, and ways that lead to nobody
+/// (`unreachable`), are none of these.
+fn route(line: &str) -> Option<(Ipv4Net, String)> {
+    let mut words = line.split_whitespace();
+    let network = words.next()?;
+    let network = network.parse().ok().or_else(|| network.parse::<Ipv4Addr>().ok().map(Ipv4Net::from))?;
+    words.find(|word| *word == "dev")?;
+    Some((network, words.next()?.to_owned()))
 }
 
 /// A line of passwd(5): name, uid, gid.

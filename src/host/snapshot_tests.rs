@@ -38,6 +38,8 @@ fn facts_are_read() {
     assert!(facts.default_route);
     let addresses: Vec<_> = facts.addresses.iter().map(|(address, on)| (address.to_string(), on.as_str())).collect();
     assert_eq!(addresses, [("127.0.0.1".to_owned(), "lo"), ("172.30.0.11".to_owned(), "eth0")]);
+    assert_eq!(facts.links, [("eth0".to_owned(), 1500), ("lo".to_owned(), 65536)].into());
+    assert_eq!(facts.routes, [("172.30.0.0/24".parse().unwrap(), "eth0".to_owned())].into());
     assert_eq!(facts.etcd_user, Some((52034, 52034)));
     assert_eq!(facts.etcd_uid_holder.as_deref(), Some("etcd"));
     assert_eq!(facts.containerd_version.as_deref(), Some("1.6.20"));
@@ -52,6 +54,18 @@ fn a_host_without_a_default_route_is_known() {
     let line = "7: net1@if8    inet 10.0.0.9/32 scope global net1";
     assert_eq!(address(line), Some(("10.0.0.9".parse().unwrap(), "net1".to_owned())));
     assert_eq!(address("7: net1    inet6 fe80::1/64 scope link"), None);
+}
+
+#[test]
+fn links_and_routes_are_read() {
+    assert_eq!(link("8: cali1@if2: <UP> mtu 1450 qdisc noqueue"), Some(("cali1".to_owned(), 1450)));
+    assert_eq!(link("8: cali1@if2: <UP> qdisc noqueue"), None);
+    let network = |text: &str| text.parse::<Ipv4Net>().unwrap();
+    let through = |text: &str, interface: &str| Some((network(text), interface.to_owned()));
+    assert_eq!(route("10.42.1.0/24 via 10.42.1.0 dev flannel.1 onlink"), through("10.42.1.0/24", "flannel.1"));
+    assert_eq!(route("10.42.0.9 dev cali1 scope link"), through("10.42.0.9/32", "cali1"));
+    assert_eq!(route("default via 10.0.0.1 dev eth0"), None);
+    assert_eq!(route("unreachable 10.9.0.0/16"), None);
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Addons {
     pub(super) fn objects(&self, cluster: &Cluster, release: &Release) -> Result<Vec<UserAddon>, OperationError> {
         let bare = Cluster { addons: Vec::new(), ..cluster.clone() };
         let own = desired::object_keys(&bare, release)?;
-        let surroundings = Surroundings { own: &own, release: Some(release) };
+        let surroundings = Surroundings { own: &own, release: Some(release), plugin: Some(&cluster.network.plugin) };
         cluster::user_addons(&self.config, &self.in_order(), surroundings).map_err(|findings| {
             let texts: Vec<String> = findings.iter().map(ToString::to_string).collect();
             OperationError::Input(texts.join("\n\n"))

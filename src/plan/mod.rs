@@ -10,6 +10,7 @@ mod missing_image;
 mod object_difference;
 mod owned_fields;
 mod preflight;
+mod preflight_network;
 mod readiness;
 mod refusal;
 mod render;

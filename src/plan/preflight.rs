@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Node};
 use crate::desired::DesiredHost;
 use crate::state::{FileSpec, HostSnapshot, Observed, ObservedEntry, ObservedHost};
 
-use super::Input;
+use super::{Input, preflight_network};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,9 +67,11 @@ pub fn preflight(cluster: &Cluster, observed: &Observed, limits: &Limits) -> Vec
             Some(ObservedHost::Reached(snapshot)) => {
                 let mut check = Check { cluster, node, snapshot, limits, findings: &mut findings };
                 check.all();
+                findings.extend(preflight_network::of_host(cluster, node, snapshot));
             }
         }
     }
+    findings.extend(preflight_network::among_hosts(cluster, observed));
     findings
 }
 

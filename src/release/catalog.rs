@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::CatalogError;
+use super::canal_line::CanalLine;
 use super::row::{Arguments, Configuration, ContainerdRange, Images, PodSecurityMechanism, Proof, Release};
 use crate::base::{KubernetesVersion, Minor};
 
@@ -16,8 +17,8 @@ const OVERLAY_NAME: &str = "the catalog given with --catalog";
 /// The rows of all minors that can be installed. Every row was checked when it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catalog {
-    tree: Map<String, Value>,
-    rows: BTreeMap<Minor, Row>,
+    tree: File,
+    rows: BTreeMap<Minor, (Row, CanalLine)>,
 }
 
 /// A row as written.
@@ -27,6 +28,8 @@ struct Row {
     proof: Proof,
     default_version: KubernetesVersion,
     images: Images,
+    /// Name of a line below `canal`.
+    canal: String,
     cni_plugins: String,
     docker_versions: Vec<u64>,
     containerd: ContainerdRange,
@@ -43,9 +46,12 @@ struct Row {
 }
 
 /// The file's outermost level; rows stay untyped until they are merged.
-#[derive(Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    canal: Map<String, Value>,
+    #[serde(default)]
     releases: Map<String, Value>,
 }
 
@@ -59,12 +65,16 @@ impl Catalog {
     /// minor that has no row yet must bring a whole one.
     pub fn with_overlay(self, text: &str) -> Result<Self, CatalogError> {
         let mut tree = self.tree;
-        merge(&mut tree, parse(text, OVERLAY_NAME)?);
+        let overlay = parse(text, OVERLAY_NAME)?;
+        merge(&mut tree.canal, overlay.canal);
+        merge(&mut tree.releases, overlay.releases);
         Self::checked(tree, OVERLAY_NAME)
     }
 
-    fn checked(tree: Map<String, Value>, origin: &'static str) -> Result<Self, CatalogError> {
-        let rows = tree.iter().map(|(key, value)| row(key, value, origin)).collect::<Result<_, _>>()?;
+    fn checked(tree: File, origin: &'static str) -> Result<Self, CatalogError> {
+        let canal = tree.canal.iter().map(|(key, value)| line(key, value, origin)).collect::<Result<_, _>>()?;
+        let rows =
+            tree.releases.iter().map(|(key, value)| row(key, value, &canal, origin)).collect::<Result<_, _>>()?;
         Ok(Self { tree, rows })
     }
 
@@ -75,7 +85,7 @@ impl Catalog {
 
     /// The patch that is taken where only the minor matters.
     pub fn default_version(&self, minor: Minor) -> Option<KubernetesVersion> {
-        self.rows.get(&minor).map(|row| row.default_version.clone())
+        self.rows.get(&minor).map(|(row, _)| row.default_version.clone())
     }
 
     /// The row of a version. Any patch of a listed minor may be named; an unknown minor's error names the nearest.
@@ -90,7 +100,7 @@ impl Catalog {
         names: impl Fn(&Images) -> Images,
     ) -> Result<Release, CatalogError> {
         let minor = version.minor();
-        let row = self.rows.get(&minor).ok_or_else(|| self.unknown(version))?;
+        let (row, canal) = self.rows.get(&minor).ok_or_else(|| self.unknown(version))?;
         let images = names(&row.images.of(version));
         Ok(Release {
             version: version.clone(),
@@ -98,6 +108,7 @@ impl Catalog {
             proof: row.proof,
             arguments: row.arguments.with(&images),
             images,
+            canal: canal.clone(),
             cni_plugins: row.cni_plugins.clone(),
             docker_versions: row.docker_versions.clone(),
             containerd: row.containerd.clone(),
@@ -121,20 +132,32 @@ impl Catalog {
     }
 }
 
-fn parse(text: &str, origin: &'static str) -> Result<Map<String, Value>, CatalogError> {
-    let file: Result<File, _> = serde_saphyr::from_str(text);
+fn parse(text: &str, origin: &'static str) -> Result<File, CatalogError> {
     let syntax = |error: serde_saphyr::Error| CatalogError::Syntax { origin, reason: error.to_string() };
-    file.map(|file| file.releases).map_err(syntax)
+    serde_saphyr::from_str(text).map_err(syntax)
 }
 
-fn row(key: &str, value: &Value, origin: &'static str) -> Result<(Minor, Row), CatalogError> {
+fn line(key: &str, value: &Value, origin: &'static str) -> Result<(String, CanalLine), CatalogError> {
+    let wrong =
+        |error: serde_json::Error| CatalogError::CanalLine { origin, line: key.into(), reason: error.to_string() };
+    Ok((key.to_owned(), serde_json::from_value(value.clone()).map_err(wrong)?))
+}
+
+fn row(
+    key: &str,
+    value: &Value,
+    canal: &BTreeMap<String, CanalLine>,
+    origin: &'static str,
+) -> Result<(Minor, (Row, CanalLine)), CatalogError> {
     let wrong = |reason: String| CatalogError::Row { origin, row: key.to_owned(), reason };
     let minor = Minor::try_from(key.to_owned()).map_err(|_| wrong("rows are named like \"1.34\"".into()))?;
     let row: Row = serde_json::from_value(value.clone()).map_err(|error| wrong(error.to_string()))?;
     if row.default_version.minor() != minor {
         return Err(wrong(format!("default_version {} is of another minor", row.default_version)));
     }
-    Ok((minor, row))
+    let line = canal.get(&row.canal).cloned();
+    let line = line.ok_or_else(|| wrong(format!("there is no line {} of Calico below `canal`", row.canal)))?;
+    Ok((minor, (row, line)))
 }
 
 fn merge(under: &mut Map<String, Value>, over: Map<String, Value>) {
@@ -250,6 +273,10 @@ mod tests {
             assert_eq!(images.coredns.tag(), format!("v{}", setting("COREDNS")));
             assert_eq!(images.metrics_server.tag(), format!("v{}", choice("metrics_server_for", minor)));
             assert_eq!(images.flannel.tag(), format!("v{}", setting("FLANNEL=").trim_start_matches('=')));
+            assert_eq!(images.canal_flannel, images.flannel);
+            for image in [&images.calico_node, &images.calico_cni] {
+                assert_eq!(image.tag(), format!("v{}", choice("calico_for", minor)));
+            }
             assert_eq!(images.flannel_cni.tag(), format!("v{}", setting("FLANNEL_CNI")));
             assert_eq!(images.api_proxy.tag(), setting("HAPROXY"));
             assert_eq!(release.cni_plugins, format!("v{}", setting("CNI_PLUGINS")));

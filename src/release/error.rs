@@ -23,6 +23,16 @@ pub enum CatalogError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A line of Calico lacks something, or has something unknown.
+    #[error("{origin}, Calico {line}: {reason}")]
+    CanalLine {
+        /// Which catalog.
+        origin: &'static str,
+        /// The line's key as written.
+        line: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No row for this version.
     #[error("Kubernetes {version} is not in the catalog; the nearest version is {nearest}")]
     UnknownMinor {

@@ -1,9 +1,11 @@
 //! The release catalog: what each Kubernetes minor is made of, as data.
 
+mod canal_line;
 mod catalog;
 mod error;
 mod row;
 
+pub use canal_line::{AccessRule, CalicoKind, CanalLine};
 pub use catalog::Catalog;
 pub use error::CatalogError;
 pub use row::{

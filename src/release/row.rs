@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::canal_line::CanalLine;
 use crate::base::{KubernetesVersion, Minor};
 use crate::state::{Component, ImageReference, ImageStore};
 
@@ -19,6 +20,8 @@ pub struct Release {
     pub proof: Proof,
     /// Images, `{version}` filled in.
     pub images: Images,
+    /// The line of Calico that Canal runs.
+    pub canal: CanalLine,
     /// Version of the CNI plugins, such as `v1.6.2`.
     pub cni_plugins: String,
     /// Major versions of Docker that are known to work.
@@ -74,7 +77,13 @@ pub struct Images {
     pub metrics_server: ImageReference,
     /// HAProxy.
     pub api_proxy: ImageReference,
-    /// flannel's daemon.
+    /// calico-node, for Canal.
+    pub calico_node: ImageReference,
+    /// The image that brings Calico's CNI plugin, for Canal.
+    pub calico_cni: ImageReference,
+    /// flannel's daemon, for Canal.
+    pub canal_flannel: ImageReference,
+    /// flannel's daemon, for flannel alone.
     pub flannel: ImageReference,
     /// The image that brings flannel's CNI plugin.
     pub flannel_cni: ImageReference,
@@ -82,7 +91,7 @@ pub struct Images {
 
 impl Images {
     /// The keys of `system_images`, in the order of [`Images::rows`]: RKE's words where it has one.
-    pub const KEYS: [&str; 11] = [
+    pub const KEYS: [&str; 14] = [
         "kube_apiserver",
         "kube_controller_manager",
         "kube_scheduler",
@@ -92,26 +101,18 @@ impl Images {
         "pod_infra_container",
         "coredns",
         "metrics_server",
+        "canal_node",
+        "canal_cni",
+        "canal_flannel",
         "flannel",
         "flannel_cni",
     ];
 
     /// Every image with its key and the store that it is run from.
-    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 11] {
+    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 14] {
         use ImageStore::{Containerd, Docker};
-        let [
-            apiserver,
-            controller_manager,
-            scheduler,
-            proxy,
-            etcd,
-            api_proxy,
-            pause,
-            coredns,
-            metrics_server,
-            flannel,
-            flannel_cni,
-        ] = Self::KEYS;
+        let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, rest @ ..] = Self::KEYS;
+        let [metrics_server, canal_node, canal_cni, canal_flannel, flannel, flannel_cni] = rest;
         [
             (apiserver, Docker, &mut self.kube_apiserver),
             (controller_manager, Docker, &mut self.kube_controller_manager),
@@ -122,6 +123,9 @@ impl Images {
             (pause, Containerd, &mut self.pause),
             (coredns, Containerd, &mut self.coredns),
             (metrics_server, Containerd, &mut self.metrics_server),
+            (canal_node, Containerd, &mut self.calico_node),
+            (canal_cni, Containerd, &mut self.calico_cni),
+            (canal_flannel, Containerd, &mut self.canal_flannel),
             (flannel, Containerd, &mut self.flannel),
             (flannel_cni, Containerd, &mut self.flannel_cni),
         ]
@@ -141,6 +145,9 @@ impl Images {
             coredns: fill(&self.coredns),
             metrics_server: fill(&self.metrics_server),
             api_proxy: fill(&self.api_proxy),
+            calico_node: fill(&self.calico_node),
+            calico_cni: fill(&self.calico_cni),
+            canal_flannel: fill(&self.canal_flannel),
             flannel: fill(&self.flannel),
             flannel_cni: fill(&self.flannel_cni),
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,6 +88,10 @@ pub struct HostFacts {
     pub default_route: bool,
     /// The host's IPv4 addresses, each with its interface; empty where the host does not tell.
     pub addresses: BTreeMap<Ipv4Addr, String>,
+    /// MTU of each interface.
+    pub links: BTreeMap<String, u32>,
+    /// IPv4 networks that the host has a way to besides the default route, each with its interface.
+    pub routes: BTreeMap<Ipv4Net, String>,
     /// Docker, where it is installed.
     pub docker: Option<DockerFacts>,
     /// containerd's version, where it is installed.

@@ -7,6 +7,9 @@
 mod harness;
 
 mod addons_user;
+mod canal;
+#[path = "../support/canal_calls.rs"]
+mod canal_calls;
 mod drift;
 mod first_cluster;
 mod interrupted;

@@ -12,12 +12,13 @@ fn everything_wrong_with_all_hosts_is_reported_together_and_nothing_is_changed()
         lab.address("h9")
     );
     lab.edit_config("services:", &nobody);
+    lab.edit_config("plugin: flannel", "plugin: flannel\n  mtu: 9000");
     another_host_key(&lab, "h1");
     lab.script("h2", "rm /root/.ssh/authorized_keys");
     lab.script(
         "h3",
         "/usr/sbin/sshd -p 6443; echo nameserver 127.0.0.53 >/etc/resolv.conf; mkdir -p /etc/kubernetes/pki /var/lib/etcd/member; \
-         echo another >/etc/kubernetes/pki/ca.crt",
+         echo another >/etc/kubernetes/pki/ca.crt; ip route add 10.42.7.0/24 dev eth0",
     );
     let before = Picture::of_hosts(&lab, &["h1", "h2", "h3"]);
 
@@ -29,6 +30,8 @@ fn everything_wrong_with_all_hosts_is_reported_together_and_nothing_is_changed()
             ("h2", &["root"]),
             ("h3", &["6443", "sshd"]),
             ("h3", &["127.0.0.53", "resolvConf"]),
+            ("h3", &["mtu-too-large", "9000", "eth0"]),
+            ("h3", &["range-overlap", "pod range", "10.42.7.0/24"]),
             ("h3", &["another cluster", "/etc/kubernetes/pki/ca.crt"]),
         ] {
             let is_told = paragraphs(&ran.stderr, host).any(|text| words.iter().all(|word| text.contains(word)));

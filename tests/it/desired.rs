@@ -8,8 +8,8 @@ use std::path::Path;
 
 use provision::base::{Digest, KubernetesVersion, NodeName, Secret};
 use provision::cluster::{
-    Cluster, Network, NetworkPlugin, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Roles, SshTarget,
-    Taint,
+    Cluster, Network, NetworkPlugin, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, Overlay, PodSecurity, Roles,
+    SshTarget, Taint,
 };
 use provision::desired::{
     Desired, DesiredError, DesiredHost, Input, PayloadPin, Pins, images, look_request, predicted_cgroup_driver, render,
@@ -51,7 +51,7 @@ pub fn cluster(version: &str, roles: &[Roles]) -> Cluster {
         version: KubernetesVersion::parse(version).unwrap(),
         nodes: roles.iter().enumerate().map(|(index, roles)| node(index + 1, *roles)).collect(),
         network: Network {
-            plugin: NetworkPlugin::Flannel { interface: None, port: 8472, vni: 1 },
+            plugin: NetworkPlugin::Flannel(Overlay::default()),
             pod_cidr: "10.42.0.0/16".parse().unwrap(),
             service_cidr: "10.43.0.0/16".parse().unwrap(),
             dns_ip: [10, 43, 0, 10].into(),
@@ -89,6 +89,8 @@ fn facts(hostname: &str) -> HostFacts {
         upstream_resolvers: Vec::new(),
         default_route: true,
         addresses: BTreeMap::new(),
+        links: BTreeMap::new(),
+        routes: BTreeMap::new(),
         docker: None,
         containerd_version: None,
         etcd_user: None,

@@ -2,6 +2,9 @@
 
 mod alone;
 mod bundle;
+mod canal_access;
+#[path = "../support/canal_calls.rs"]
+mod canal_calls;
 mod config_cases;
 mod config_fuzz;
 mod configuration_doc;

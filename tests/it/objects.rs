@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use provision::base::{KubernetesVersion, NodeName};
-use provision::cluster::{Cluster, Network, NetworkPlugin, Node, PodSecurity, Roles, SshTarget};
+use provision::cluster::{
+    Amount, Cluster, Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget,
+    Toleration, TolerationOperator,
+};
 use provision::desired::objects;
 use provision::release::Catalog;
 use serde_json::Map;
@@ -23,7 +26,7 @@ fn node(number: u8) -> Node {
     }
 }
 
-fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSecurity) -> Cluster {
+pub fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSecurity) -> Cluster {
     Cluster {
         name: "expected".into(),
         version: KubernetesVersion::parse(version).unwrap(),
@@ -52,7 +55,26 @@ fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: PodSec
 }
 
 fn flannel(interface: Option<&str>) -> NetworkPlugin {
-    NetworkPlugin::Flannel { interface: interface.map(str::to_owned), port: 8472, vni: 1 }
+    NetworkPlugin::Flannel(Overlay { interface: interface.map(str::to_owned), ..Overlay::default() })
+}
+
+fn every_option() -> Overlay {
+    let toleration = Toleration {
+        key: "dedicated".into(),
+        operator: TolerationOperator::Equal,
+        value: "gpu".into(),
+        effect: "NoExecute".into(),
+        toleration_seconds: Some(60),
+    };
+    let pods = PluginPods {
+        priority_class: "system-cluster-critical".into(),
+        placement: Placement {
+            node_selector: BTreeMap::from([("network".into(), "fast".into())]),
+            tolerations: vec![toleration],
+        },
+        max_unavailable: Amount::Percent(10),
+    };
+    Overlay { interface: Some("eth1".into()), port: 8473, vni: 7, pods }
 }
 
 /// One YAML document an object, in the order in which they are applied.
@@ -85,5 +107,12 @@ fn objects_are_those_of_the_files() {
         let several = cluster(version, 3, flannel(Some("eth1")), PodSecurity::Baseline);
         check(&format!("{minor}/three-nodes-baseline.yaml"), &several);
         check(&format!("{minor}/no-network-plugin.yaml"), &cluster(version, 1, NetworkPlugin::None, restricted));
+        check(
+            &format!("{minor}/canal.yaml"),
+            &cluster(version, 1, NetworkPlugin::Canal(Overlay::default()), restricted),
+        );
+        let mut options = cluster(version, 3, NetworkPlugin::Canal(every_option()), PodSecurity::Privileged);
+        options.network.mtu = 1400;
+        check(&format!("{minor}/canal-with-options.yaml"), &options);
     }
 }

@@ -31,6 +31,62 @@ build_bundle() {
     } >"$folder/index.json"
 }
 
+# archive_item ARCHIVE: the index's line for an image archive as `docker save` writes it, with one image.
+archive_item() {
+    local manifest name id
+    manifest=$(tar -xOf "$1" manifest.json) || die "$1 is no image archive: it has no manifest.json"
+    name=$(grep -o '"RepoTags": *\["[^"]*"' <<<"$manifest" | cut -d '"' -f 4)
+    id=$(grep -o '"Config": *"[^"]*"' <<<"$manifest" | cut -d '"' -f 4)
+    id=${id##*/}
+    if [ -z "$name" ] || [ -z "$id" ]; then die "$1 names no image: $manifest"; fi
+    printf '    {"kind": "image", "name": "%s", "version": "%s", "path": "images/%s", "size": %s, "sha256": "%s", "image_id": "sha256:%s"}' \
+        "$name" "${name##*:}" "${1##*/}" "$(stat -c %s "$1")" "$(digest_of "$1")" "${id%.json}"
+}
+
+# archives_bundle FOLDER: makes a bundle of a folder of image archives, below this lab's own folder, and prints where. A
+# folder that is a bundle already is printed as it is.
+archives_bundle() {
+    local folder=$1 made archive separator=''
+    [ -d "$folder" ] || die "LAB_BUNDLES names $folder, which is no folder"
+    if [ -f "$folder/index.json" ]; then printf '%s\n' "$folder"; return; fi
+    made=$TARGET/bundles/$(tr '/' '_' <<<"${folder#/}")
+    rm -rf "$made"
+    mkdir -p "$made/images"
+    {
+        printf '{\n  "format": 1,\n  "architecture": "amd64",\n  "items": [\n'
+        for archive in "$folder"/*.tar; do
+            [ -f "$archive" ] || die "$folder is no bundle and holds no image archives (*.tar)"
+            cp -l "$archive" "$made/images/" 2>/dev/null || cp "$archive" "$made/images/"
+            printf '%s' "$separator"
+            archive_item "$archive"
+            separator=$',\n'
+        done
+        printf '\n  ]\n}\n'
+    } >"$made/index.json"
+    printf '%s\n' "$made"
+}
+
+# more_bundles: sets MORE to the bundles that LAB_BUNDLES names.
+more_bundles() {
+    local folder folders
+    MORE=()
+    IFS=: read -r -a folders <<<"${LAB_BUNDLES:-}"
+    for folder in "${folders[@]}"; do MORE+=("$(archives_bundle "$folder")"); done
+}
+
+# has_calico VERSION: whether MORE holds the images that Canal needs besides those of the lab.
+has_calico() {
+    local pin image bundle found
+    pin=$(calico_for "$1")
+    for image in node cni; do
+        found=no
+        for bundle in "${MORE[@]}"; do
+            if grep -qF "\"docker.io/calico/$image:v$pin\"" "$bundle/index.json"; then found=yes; fi
+        done
+        [ $found = yes ] || return 1
+    done
+}
+
 # publish NAME: points the bundle's fixed name at the part that was just made.
 publish() {
     mkdir -p "$BUNDLES"

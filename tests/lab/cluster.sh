@@ -30,7 +30,7 @@ cluster_name: $LAB_NAME
 kubernetes_version: $version
 ssh_key_path: $KEY
 network:
-  plugin: flannel
+  plugin: ${LAB_NETWORK:-flannel}
 nodes:
 TEXT
         for ((i = 1; i <= CONTROLS + WORKERS; i++)); do
@@ -161,7 +161,7 @@ command_verify() {
 tool() { "${CARGO_TARGET_DIR:-$CHECKOUT/target}/release/provision" "$@"; }
 
 command_up() {
-    local version bundle catalog=${LAB_CATALOG:-$LAB_HOME/catalog.yml} arguments more
+    local version bundle catalog=${LAB_CATALOG:-$LAB_HOME/catalog.yml} arguments MORE
     parse_hosts "$HOSTS"
     version=$(cluster_version)
     need_machine
@@ -173,14 +173,29 @@ command_up() {
     (cd "$CHECKOUT" && cargo build --release --quiet)
     command_bundle "$version" >/dev/null
     command_bundle workload >/dev/null
+    more_bundles
+    choose_network "$version"
     command_hosts
     say "the catalog's overlay is $catalog:"
     sed 's/^/    /' "$catalog" >&2
     arguments=(--config "$TARGET/cluster.yml" --catalog "$catalog" --bundle "$BUNDLES/$version")
-    IFS=: read -r -a more <<<"${LAB_BUNDLES:-}"
-    for bundle in "${more[@]}"; do arguments+=(--bundle "$bundle"); done
+    for bundle in "${MORE[@]}"; do arguments+=(--bundle "$bundle"); done
     tool up --yes "${arguments[@]}"
     after_up "$version"
+}
+
+# choose_network VERSION: Canal, the product's default, wherever somebody hands Calico's images. They are in no package registry,
+# so that the lab's own network is flannel.
+choose_network() {
+    if [ -n "${LAB_NETWORK:-}" ]; then return; fi
+    LAB_NETWORK=flannel
+    if has_calico "$1"; then LAB_NETWORK=canal; fi
+    say "the network is $LAB_NETWORK (Canal needs docker.io/calico/node and docker.io/calico/cni:v$(calico_for "$1") in LAB_BUNDLES)"
+}
+
+command_archives() {
+    need_root
+    archives_bundle "$1"
 }
 
 # after_up VERSION: what the lab leaves for trying the cluster.

@@ -30,6 +30,15 @@ pause_for() {
     esac
 }
 
+# The Calico whose images make the lab's network Canal, where somebody hands them (LAB_BUNDLES).
+calico_for() {
+    case $1 in
+    v1.34.*) echo 3.32.1 ;;
+    v1.24.*) echo 3.26.5 ;;
+    *) die "no Calico is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
+    esac
+}
+
 # The oldest that its module still gives and the newest.
 metrics_server_for() {
     case $1 in

@@ -76,7 +76,7 @@ const DNS_OPTIONS: &[Key] = &[
     left_out("kube_dns_autoscaler_priority_class_name", Text, NO_KUBE_DNS),
 ];
 
-const TOLERATION: &[Key] = &[
+pub(super) const TOLERATION: &[Key] = &[
     honoured("key", Text, "every key", "Key of the taint."),
     honoured("operator", Text, "`Equal`", "`Equal`, or `Exists`: any value."),
     honoured("value", Text, "empty", "Value of the taint."),

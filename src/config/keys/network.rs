@@ -1,28 +1,53 @@
 //! `network`: who carries pod traffic.
 
-use crate::config::schema::Shape::{Any, Flag, Integer, Names, Section, Text, TextMap};
-use crate::config::schema::{Key, honoured, later, left_out, part, section};
+use super::addons::TOLERATION;
+use crate::config::schema::Shape::{Flag, Integer, Names, Section, Sections, Text, TextMap};
+use crate::config::schema::{Key, honoured, left_out, part, section};
 
-const OTHER_PLUGIN: &str = "leave it out: with `plugin: flannel` only the options that begin with `flannel_` count";
-const ONLY_OPTIONS: &str = "it is Rancher's; write the setting under `network.options`";
+const CALICO: &str = "Calico alone is not installed; `plugin: canal` has Calico's policy, and flannel between nodes";
+const WEAVE: &str = "Weave Net is not maintained any more";
+const NO_FLEX_VOLUME: &str =
+    "no driver is installed: only Istio's old application layer policy used it, and Calico has dropped it";
+const NO_CONTROLLERS: &str = "Canal runs no calico-kube-controllers: it tidies up after Calico's own address management, and here every node has its range from Kubernetes";
 
 pub(super) const NETWORK: &[Key] = &[
     honoured(
         "plugin",
         Text,
-        "required (RKE: `canal`)",
-        "`flannel` (VXLAN; it enforces no network policy), or `none`: you install one.",
+        "`canal`",
+        "`canal` (flannel's VXLAN between nodes, Calico's network policy), `flannel` (VXLAN; it enforces no network policy), or `none`: you install one.",
     ),
     section("options", OPTIONS),
-    honoured("mtu", Integer, "`0`: found by the plugin", "MTU of the pod network, 1280 to 9216."),
-    later("node_selector", TextMap, "leave it out: the plugin runs on every node"),
-    later("tolerations", Any, "leave it out: the plugin tolerates every taint"),
-    later("update_strategy", Any, "leave it out"),
+    honoured(
+        "mtu",
+        Integer,
+        "`0`: that of the interface, minus 50",
+        "MTU of the pod network, 1280 to 9216. Also with flannel, where RKE refuses it.",
+    ),
+    honoured(
+        "node_selector",
+        TextMap,
+        "none",
+        "Labels of the nodes that the plugin runs on. Every node must carry them, by `nodes[].labels` or by its role: a node without a network is never ready.",
+    ),
+    honoured(
+        "tolerations",
+        Sections(TOLERATION),
+        "none",
+        "Tolerations of the plugin's pods, besides their own, which cover every taint.",
+    ),
+    section("update_strategy", UPDATE_STRATEGY),
     left_out("enable_br_netfilter", Flag, "the kernel module br_netfilter is always loaded").harmless(&["true"]),
-    left_out("calico_network_provider", Section(&[part("cloudprovider", Text)]), ONLY_OPTIONS),
-    left_out("canal_network_provider", Section(&[part("iface", Text)]), ONLY_OPTIONS),
-    left_out("flannel_network_provider", Section(&[part("iface", Text)]), ONLY_OPTIONS),
-    left_out("weave_network_provider", Section(&[part("password", Text)]), "Weave Net is not maintained any more"),
+    left_out("calico_network_provider", Section(&[part("cloudprovider", Text)]), CALICO),
+    section(
+        "canal_network_provider",
+        &[honoured("iface", Text, "none", "Rancher's spelling of `network.options.canal_iface`.")],
+    ),
+    section(
+        "flannel_network_provider",
+        &[honoured("iface", Text, "none", "Rancher's spelling of `network.options.flannel_iface`.")],
+    ),
+    left_out("weave_network_provider", Section(&[part("password", Text)]), WEAVE),
     left_out(
         "aci_network_provider",
         Names(ACI),
@@ -31,23 +56,51 @@ pub(super) const NETWORK: &[Key] = &[
 ];
 
 const OPTIONS: &[Key] = &[
-    honoured("flannel_iface", Text, "that of the node's address", "Interface for traffic between nodes."),
+    honoured("canal_iface", Text, "that of the node's address", "Interface for traffic between nodes, with `canal`."),
+    honoured("canal_flannel_backend_type", Text, "`vxlan`", "Only `vxlan`."),
+    honoured("canal_flannel_backend_port", Text, "`8472`", "UDP port of VXLAN, with `canal`."),
+    honoured("canal_flannel_backend_vni", Text, "`1`", "VXLAN network identifier, 1 to 16777215, with `canal`."),
+    honoured(
+        "canal_priority_class_name",
+        Text,
+        "`system-node-critical`",
+        "Priority class of Canal's pods. It must be there before them: one that add-ons bring is too late.",
+    ),
+    honoured(
+        "flannel_iface",
+        Text,
+        "that of the node's address",
+        "Interface for traffic between nodes, with `flannel`.",
+    ),
     honoured("flannel_backend_type", Text, "`vxlan`", "Only `vxlan`."),
-    honoured("flannel_backend_port", Text, "`8472`", "UDP port of VXLAN."),
-    honoured("flannel_backend_vni", Text, "`1`", "VXLAN network identifier, 1 to 16777215."),
-    later("kube_flannel_priority_class_name", Text, "leave it out: flannel is `system-node-critical`"),
-    later("canal_iface", Text, OTHER_PLUGIN),
-    later("canal_flannel_backend_type", Text, OTHER_PLUGIN).harmless(&["vxlan"]),
-    later("canal_flannel_backend_port", Text, OTHER_PLUGIN).harmless(&["8472"]),
-    later("canal_flannel_backend_vni", Text, OTHER_PLUGIN).harmless(&["1"]),
-    later("canal_flex_volume_plugin_dir", Text, OTHER_PLUGIN),
-    later("canal_priority_class_name", Text, OTHER_PLUGIN),
-    later("calico_kube_controllers_priority_class_name", Text, OTHER_PLUGIN),
-    later("calico_cloud_provider", Text, OTHER_PLUGIN).harmless(&["none"]),
-    later("calico_flex_volume_plugin_dir", Text, OTHER_PLUGIN),
-    later("calico_node_priority_class_name", Text, OTHER_PLUGIN),
-    left_out("weave_password", Text, "Weave Net is not maintained any more"),
-    left_out("weave_net_priority_class_name", Text, "Weave Net is not maintained any more"),
+    honoured("flannel_backend_port", Text, "`8472`", "UDP port of VXLAN, with `flannel`."),
+    honoured("flannel_backend_vni", Text, "`1`", "VXLAN network identifier, 1 to 16777215, with `flannel`."),
+    honoured(
+        "kube_flannel_priority_class_name",
+        Text,
+        "`system-node-critical`",
+        "Priority class of flannel's pods, as `canal_priority_class_name`.",
+    ),
+    left_out("canal_flex_volume_plugin_dir", Text, NO_FLEX_VOLUME),
+    left_out("calico_kube_controllers_priority_class_name", Text, NO_CONTROLLERS),
+    left_out("calico_cloud_provider", Text, CALICO).harmless(&["none"]),
+    left_out("calico_flex_volume_plugin_dir", Text, CALICO),
+    left_out("calico_node_priority_class_name", Text, CALICO),
+    left_out("weave_password", Text, WEAVE),
+    left_out("weave_net_priority_class_name", Text, WEAVE),
+];
+
+const UPDATE_STRATEGY: &[Key] = &[
+    honoured("strategy", Text, "`RollingUpdate`", "Only `RollingUpdate`: nobody would replace the pods otherwise."),
+    section(
+        "rollingUpdate",
+        &[honoured(
+            "maxUnavailable",
+            Text,
+            "`1`",
+            "On how many nodes the plugin's pods may be replaced at the same time: a number, or a percentage such as `10%`.",
+        )],
+    ),
 ];
 
 const ACI: &str = "system_id apic_hosts token apic_user_name apic_user_key apic_user_crt apic_refresh_time vmm_domain vmm_controller \

@@ -8,7 +8,9 @@ const HYPERKUBE: &str = "one image of all components is no longer published; nam
 const RKE_TOOLS: &str = "there are no helper containers";
 const API_PROXY: &str = "the API proxy of every node is HAProxy: `api_proxy`";
 const KUBE_DNS: &str = "cluster DNS is CoreDNS";
-const NO_CALICO_YET: &str = "leave it out: Canal is not supported yet";
+const CALICO_ALONE: &str =
+    "Calico alone is not installed; images of Canal are `canal_node`, `canal_cni` and `canal_flannel`";
+const NOT_IN_CANAL: &str = "Canal runs without it";
 const NO_ADDON_YET: &str = "leave it out: the add-on is not supported yet";
 const NO_AUTOSCALER: &str = "the number of replicas is worked out by `provision`, not by a pod";
 const WEAVE: &str = "Weave is no longer maintained";
@@ -32,8 +34,11 @@ pub(super) const SYSTEM_IMAGES: &[Key] = &[
     our_image("api_proxy", "Image of HAProxy, every node's way to the API."),
     image("pod_infra_container", "The sandbox (`pause`) of pods."),
     image("coredns", "Image of CoreDNS."),
+    image("canal_node", "Image of calico-node, which enforces network policy, with `plugin: canal`."),
+    image("canal_cni", "The image that brings Calico's CNI plugin, with `plugin: canal`."),
+    image("canal_flannel", "Image of flannel's daemon, with `plugin: canal`."),
+    image("flannel", "Image of flannel's daemon, with `plugin: flannel`."),
     image("metrics_server", "Image of metrics-server."),
-    image("flannel", "Image of flannel's daemon."),
     image("flannel_cni", "The image that brings flannel's CNI plugin."),
     left_out("kubernetes", Text, HYPERKUBE),
     left_out("alpine", Text, RKE_TOOLS),
@@ -46,16 +51,13 @@ pub(super) const SYSTEM_IMAGES: &[Key] = &[
     left_out("kubedns_autoscaler", Text, KUBE_DNS),
     left_out("coredns_autoscaler", Text, NO_AUTOSCALER),
     later("nodelocal", Text, NO_ADDON_YET),
-    later("calico_node", Text, NO_CALICO_YET),
-    later("calico_cni", Text, NO_CALICO_YET),
-    later("calico_controllers", Text, NO_CALICO_YET),
-    later("calico_ctl", Text, NO_CALICO_YET),
-    later("calico_flexvol", Text, NO_CALICO_YET),
-    later("canal_node", Text, NO_CALICO_YET),
-    later("canal_cni", Text, NO_CALICO_YET),
-    later("canal_controllers", Text, NO_CALICO_YET),
-    later("canal_flannel", Text, NO_CALICO_YET),
-    later("canal_flexvol", Text, NO_CALICO_YET),
+    left_out("calico_node", Text, CALICO_ALONE),
+    left_out("calico_cni", Text, CALICO_ALONE),
+    left_out("calico_controllers", Text, CALICO_ALONE),
+    left_out("calico_ctl", Text, CALICO_ALONE),
+    left_out("calico_flexvol", Text, CALICO_ALONE),
+    left_out("canal_controllers", Text, NOT_IN_CANAL),
+    left_out("canal_flexvol", Text, NOT_IN_CANAL),
     left_out("weave_node", Text, WEAVE),
     left_out("weave_cni", Text, WEAVE),
     later("ingress", Text, NO_ADDON_YET),

@@ -1,5 +1,6 @@
 //! Objects of the API that the tool makes and keeps.
 
+mod canal;
 mod coredns;
 mod flannel;
 mod metrics_server;
@@ -9,6 +10,7 @@ mod prepare;
 mod rbac;
 #[cfg(test)]
 mod tests;
+mod vxlan;
 
 use super::DesiredError;
 use crate::cluster::Cluster;
@@ -26,9 +28,10 @@ type Part = fn(&Cluster, &Release) -> Result<Vec<Object>, DesiredError>;
 
 /// The tool's add-ons by name: without roles and policies no pod is admitted, without a network none starts. A name may
 /// stand in several rows.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("access", rbac::objects),
     ("pod-security", pod_security::objects),
+    (NETWORK, canal::objects),
     (NETWORK, flannel::objects),
     ("dns", coredns::objects),
     ("metrics-server", metrics_server::objects),

@@ -45,7 +45,7 @@ pub(super) fn set_strategy(deployment: &mut Value, strategy: Option<UpdateStrate
 }
 
 /// A number, or a text with its percent sign.
-fn value(amount: Amount) -> Value {
+pub(super) fn value(amount: Amount) -> Value {
     match amount {
         Amount::Count(count) => count.into(),
         Amount::Percent(_) => amount.to_string().into(),

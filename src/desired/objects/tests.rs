@@ -7,8 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::base::{KubernetesVersion, NodeName};
-use crate::cluster::{Network, NetworkPlugin, Node, PodSecurity, Roles, SshTarget, Taint};
+use crate::cluster::{
+    Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget, Taint,
+};
 use crate::release::Catalog;
+
+#[path = "canal_tests.rs"]
+mod canal;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::shipped().unwrap());
 
@@ -30,7 +35,7 @@ fn cluster(version: &str, nodes: u8) -> Cluster {
         version: KubernetesVersion::parse(version).unwrap(),
         nodes: (1..=nodes).map(node).collect(),
         network: Network {
-            plugin: NetworkPlugin::Flannel { interface: None, port: 8472, vni: 1 },
+            plugin: NetworkPlugin::Flannel(Overlay::default()),
             pod_cidr: "10.42.0.0/16".parse().unwrap(),
             service_cidr: "10.43.0.0/16".parse().unwrap(),
             dns_ip: [10, 43, 0, 10].into(),
@@ -63,9 +68,13 @@ fn clusters() -> Vec<Cluster> {
         for nodes in [1, 3] {
             for pod_security in [PodSecurity::Restricted, PodSecurity::Baseline, PodSecurity::Privileged] {
                 let flannel = Cluster { pod_security, ..cluster(version, nodes) };
-                let mut none = flannel.clone();
-                none.network.plugin = NetworkPlugin::None;
-                clusters.extend([flannel, none]);
+                let with = |plugin: NetworkPlugin| {
+                    let mut cluster = flannel.clone();
+                    cluster.network.plugin = plugin;
+                    cluster
+                };
+                let canal = with(NetworkPlugin::Canal(Overlay::default()));
+                clusters.extend([with(NetworkPlugin::None), canal, flannel]);
             }
         }
     }
@@ -318,7 +327,8 @@ fn values_of_the_file_cannot_change_the_shape_of_an_object() {
     let plain = made(&cluster("v1.34.1", 1));
     for hostile in ["eth0\"\n- x", "a: b", "{{ name }}", "$(HOST_IP)"] {
         let mut cluster = cluster("v1.34.1", 1);
-        cluster.network.plugin = NetworkPlugin::Flannel { interface: Some(hostile.into()), port: 8472, vni: 1 };
+        cluster.network.plugin =
+            NetworkPlugin::Flannel(Overlay { interface: Some(hostile.into()), ..Overlay::default() });
         let mut release = CATALOG.release(&cluster.version).unwrap();
         release.images.flannel.0 = hostile.into();
         release.images.coredns.0 = hostile.into();
@@ -329,6 +339,19 @@ fn values_of_the_file_cannot_change_the_shape_of_an_object() {
         }
         let container = &find(&objects, "DaemonSet", "kube-flannel-ds")["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], hostile);
+        let pods = PluginPods {
+            priority_class: hostile.into(),
+            placement: Placement {
+                node_selector: [(hostile.to_owned(), hostile.to_owned())].into(),
+                ..Placement::default()
+            },
+            ..PluginPods::default()
+        };
+        cluster.network.plugin = NetworkPlugin::Canal(Overlay { pods, ..Overlay::default() });
+        let objects = self::objects(&cluster, &release).unwrap();
+        let pod = &find(&objects, "DaemonSet", "canal")["spec"]["template"]["spec"];
+        assert_eq!(pod["priorityClassName"], hostile);
+        assert_eq!(pod["nodeSelector"], json!({ "kubernetes.io/os": "linux", hostile: hostile }));
     }
 }
 

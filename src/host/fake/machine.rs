@@ -45,6 +45,8 @@ impl Machine {
             upstream_resolvers: Vec::new(),
             default_route: true,
             addresses: BTreeMap::new(),
+            links: BTreeMap::new(),
+            routes: BTreeMap::new(),
             docker: None,
             containerd_version: None,
             etcd_user: None,

@@ -38,6 +38,11 @@ impl Kubectl {
         run_with_input(self.command().args(["apply", "-f", "-"]), manifest.to_string().as_bytes())
     }
 
+    /// Runs it with a text on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        run_with_input(self.command().args(arguments), input.as_bytes())
+    }
+
     /// Runs it and reads its output as JSON.
     #[track_caller]
     pub fn json(&self, arguments: &[&str]) -> Value {

@@ -107,6 +107,8 @@ impl Lab {
         let mut command = Command::new(checkout().join("tests/lab/lab"));
         command.args(arguments).env("LAB_NAME", &self.name).env("LAB_SUBNET", &self.subnet);
         command.env("KUBERNETES", &self.version);
+        // Scenarios say themselves which network they want.
+        command.env("LAB_NETWORK", "flannel");
         command
     }
 
@@ -175,6 +177,13 @@ impl Lab {
         let built = || PathBuf::from(self.command(&["bundle", name]).succeeded().text());
         let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
         folders.entry(name.to_owned()).or_insert_with(built).clone()
+    }
+
+    /// Bundles made of the folders that `LAB_BUNDLES` names.
+    pub fn more_bundles(&self) -> Vec<PathBuf> {
+        let folders = std::env::var("LAB_BUNDLES").unwrap_or_default();
+        let folders = folders.split(':').filter(|folder| !folder.is_empty());
+        folders.map(|folder| PathBuf::from(self.command(&["archives", folder]).succeeded().text())).collect()
     }
 
     /// The tool, aimed at this lab.

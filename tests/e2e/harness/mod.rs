@@ -2,6 +2,7 @@
 
 mod kubectl;
 mod lab;
+mod openapi;
 mod picture;
 pub mod prepared;
 mod ran;
@@ -11,6 +12,7 @@ mod wait;
 
 pub use kubectl::Kubectl;
 pub use lab::Lab;
+pub use openapi::OpenApi;
 pub use picture::Picture;
 pub use ran::{Ran, run, run_with_input};
 pub use registry::{Port, Registry, Site};

@@ -13,13 +13,14 @@ use super::{Ran, run};
 pub struct Tool {
     config: PathBuf,
     bundles: Vec<PathBuf>,
+    catalog: PathBuf,
     variables: Vec<(String, String)>,
 }
 
 impl Tool {
     /// With the lab's catalog and one bundle.
     pub fn new(config: &Path, bundle: &Path) -> Self {
-        Self { config: config.into(), bundles: vec![bundle.into()], variables: Vec::new() }
+        Self { config: config.into(), bundles: vec![bundle.into()], catalog: Self::catalog(), variables: Vec::new() }
     }
 
     /// Without any bundle: everything comes from registries and sites.
@@ -31,6 +32,12 @@ impl Tool {
     /// With a variable in its environment.
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// With another catalog laid over the shipped one.
+    pub fn with_catalog(mut self, catalog: &Path) -> Self {
+        self.catalog = catalog.into();
         self
     }
 
@@ -52,7 +59,7 @@ impl Tool {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(Self::program());
-        command.args(arguments).arg("--config").arg(&self.config).arg("--catalog").arg(Self::catalog());
+        command.args(arguments).arg("--config").arg(&self.config).arg("--catalog").arg(&self.catalog);
         if !matches!(arguments.first(), Some(&("validate" | "images" | "bundle"))) {
             for bundle in &self.bundles {
                 command.arg("--bundle").arg(bundle);
