@@ -42,6 +42,9 @@ pub enum Command {
     /// Work with bundles for sites without internet.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Try out what a cluster shall do.
+    #[command(subcommand)]
+    Check(CheckCommand),
     /// Show nodes, components and certificates.
     Status(Connect),
     /// Write a kubeconfig: one context for each control plane, a healthy one current.
@@ -52,6 +55,35 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+/// What can be tried out.
+#[derive(Debug, Subcommand)]
+pub enum CheckCommand {
+    /// Connections between all nodes and pods, Services, names, NetworkPolicy. Exit code 2 when something does not work.
+    Network {
+        #[command(flatten)]
+        connect: Connect,
+        #[command(flatten)]
+        network: NetworkCheck,
+    },
+}
+
+/// Options of `check network`.
+#[derive(Debug, Clone, Args)]
+pub struct NetworkCheck {
+    /// Write the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Seconds after which the check is given up; its pods are removed in any case.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+    /// The image of the test pods (agnhost), in the place of the catalog's.
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
+    /// A name outside of the cluster that pods shall resolve; a datagram is sent there.
+    #[arg(long, value_name = "NAME")]
+    pub outside: Option<String>,
 }
 
 /// What can be done with bundles.

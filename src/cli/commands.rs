@@ -8,21 +8,22 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::base::KubernetesVersion;
+use crate::base::{KubernetesVersion, RunId};
 use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
 use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
 use crate::ops::{
-    self, ConnectOptions, Consent, Loaded, NetworkSuppliers, OperationError, Setup, SshReach, SupplyEnvironment,
-    SurveyInput, UpInput, UpOutcome,
+    self, ConnectOptions, Consent, Loaded, NetworkCheckInput, NetworkCheckOptions, NetworkSuppliers, OperationError,
+    Setup, SshReach, SupplyEnvironment, SurveyInput, UpInput, UpOutcome,
 };
 use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
+use crate::state::ImageReference;
 
-use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Progress};
+use super::arguments::{Arguments, BundleCommand, CheckCommand, Command, Common, Connect, NetworkCheck, Progress};
 use super::exit;
 
 /// Runs a command to its exit code.
@@ -37,6 +38,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Bundle(BundleCommand::Create { common, output, kubectl, progress }) => {
             block_on(create_bundle(&common, &output, kubectl, progress))
         }
+        Command::Check(CheckCommand::Network { connect, network }) => block_on(check_network(&connect, &network)),
         Command::Status(connect) => block_on(status(&connect)),
         Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
     };
@@ -209,10 +211,14 @@ async fn plan(connect: &Connect) -> Result<u8> {
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })
 }
 
+fn new_run() -> Result<RunId> {
+    let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
+    Ok(entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?)
+}
+
 async fn up(connect: &Connect, yes: bool) -> Result<u8> {
     let invocation = Invocation::open(connect)?;
-    let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
-    let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
+    let run = new_run()?;
     let holder = Holder::this_process(run.clone());
     let mut folder = StateFolder::open(Arc::new(RealDisk), &invocation.setup.state_folder(), holder)?;
     let state = folder.state().clone();
@@ -229,6 +235,57 @@ async fn up(connect: &Connect, yes: bool) -> Result<u8> {
         UpOutcome::Applied { steps } => say(&applied(&invocation, steps)),
     }
     Ok(exit::SUCCESS)
+}
+
+async fn check_network(connect: &Connect, wanted: &NetworkCheck) -> Result<u8> {
+    let invocation = Invocation::open(connect)?;
+    let state = invocation.peek()?;
+    let run = new_run()?;
+    let options = network_options(wanted)?;
+    let cancellation = Cancellation::default();
+    let interrupts = tokio::spawn(listen(cancellation.clone()));
+    let input = NetworkCheckInput {
+        loaded: &invocation.loaded,
+        state: &state,
+        bundles: &invocation.bundles,
+        reach: &invocation.reach,
+        now: invocation.now,
+        mark: run.0.rsplit('-').next().unwrap_or_default(),
+        events: &invocation.console,
+        cancellation: &cancellation,
+        options: &options,
+    };
+    let result = ops::check_network(&input).await;
+    interrupts.abort();
+    invocation.console.finish();
+    let report = result?;
+    if wanted.json {
+        let text = serde_json::to_string_pretty(&report).map_err(|error| OperationError::Input(error.to_string()))?;
+        say(&format!("{text}\n"));
+    } else {
+        say(&report.to_string());
+    }
+    Ok(if report.works { exit::SUCCESS } else { exit::CHANGES })
+}
+
+/// What stands in these options becomes part of requests: only what an image or a name may be.
+fn network_options(wanted: &NetworkCheck) -> Result<NetworkCheckOptions> {
+    let is_plain = |text: &str, signs: &str| {
+        let plain = |sign: char| sign.is_ascii_alphanumeric() || signs.contains(sign);
+        !text.is_empty() && text.len() <= 253 && text.chars().all(plain)
+    };
+    let refused = |option: &str, text: &str| OperationError::Input(format!("{option} {text:?}: not such a name"));
+    if let Some(name) = wanted.outside.as_deref().filter(|name| !is_plain(name, ".-_")) {
+        return Err(refused("--outside", name));
+    }
+    if let Some(name) = wanted.image.as_deref().filter(|name| !is_plain(name, ".-_:/@")) {
+        return Err(refused("--image", name));
+    }
+    Ok(NetworkCheckOptions {
+        timeout: Duration::from_secs(wanted.timeout),
+        image: wanted.image.as_deref().map(ImageReference::full),
+        outside: wanted.outside.clone(),
+    })
 }
 
 /// Ctrl-C: the first lets running steps end, the second gives up on them.

@@ -3,6 +3,7 @@
 //! One trait, so that a run can be tried against a fake at every point at which it could be interrupted.
 
 mod repeat;
+mod trial;
 mod tunnel;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::desired::NodeMetadata;
 use crate::kubeapi::KubeApiError;
 use crate::state::{Object, ObjectKey, ObservedEtcdMember};
 
+pub use trial::TrialEndpoints;
 pub use tunnel::{Credentials, TunnelEndpoints};
 
 /// Why etcd or the API did not do what it was asked for.

@@ -13,7 +13,7 @@ pub(super) fn object_path(key: &ObjectKey) -> Result<String, KubeApiError> {
 }
 
 /// The path of the collection that an object lies in.
-fn collection_path(key: &ObjectKey) -> Result<String, KubeApiError> {
+pub(super) fn collection_path(key: &ObjectKey) -> Result<String, KubeApiError> {
     let (plural, namespaced) = lookup(&key.api_version, &key.kind)
         .ok_or_else(|| unaddressable(key, "the tool handles no objects of this kind"))?;
     let root = if key.api_version.contains('/') { "/apis" } else { "/api" };

@@ -107,7 +107,7 @@ impl ReadApi {
         self.list("/api/v1/nodes", "listing nodes").await
     }
 
-    async fn list(&self, path: &str, operation: &str) -> Result<Vec<Value>, KubeApiError> {
+    pub(super) async fn list(&self, path: &str, operation: &str) -> Result<Vec<Value>, KubeApiError> {
         let mut body = self.json(Method::GET, path, operation, None).await?;
         match body["items"].take() {
             Value::Array(items) => Ok(items),

@@ -1,6 +1,7 @@
 //! Use cases: what each command does, without arguments and without a terminal.
 
 mod authorities;
+mod check;
 mod connect;
 mod error;
 mod images;
@@ -16,6 +17,7 @@ mod survey;
 mod up;
 
 pub use authorities::Authorities;
+pub use check::{CheckError, NetworkCheckInput, NetworkCheckOptions, TrialReach, check_network};
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
 pub use images::{CreatedBundle, NeededImage, create_bundle, images};

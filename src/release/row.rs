@@ -71,11 +71,13 @@ pub struct Images {
     pub flannel: ImageReference,
     /// The image that brings flannel's CNI plugin.
     pub flannel_cni: ImageReference,
+    /// What the test pods of `check network` run; no node needs it otherwise.
+    pub network_check: ImageReference,
 }
 
 impl Images {
     /// The keys of `system_images`, in the order of [`Images::rows`]: RKE's words where it has one.
-    pub const KEYS: [&str; 10] = [
+    pub const KEYS: [&str; 11] = [
         "kube_apiserver",
         "kube_controller_manager",
         "kube_scheduler",
@@ -86,13 +88,25 @@ impl Images {
         "coredns",
         "flannel",
         "flannel_cni",
+        "network_check",
     ];
 
     /// Every image with its key and the store that it is run from.
-    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 10] {
+    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 11] {
         use ImageStore::{Containerd, Docker};
-        let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, flannel, flannel_cni] =
-            Self::KEYS;
+        let [
+            apiserver,
+            controller_manager,
+            scheduler,
+            proxy,
+            etcd,
+            api_proxy,
+            pause,
+            coredns,
+            flannel,
+            flannel_cni,
+            network_check,
+        ] = Self::KEYS;
         [
             (apiserver, Docker, &mut self.kube_apiserver),
             (controller_manager, Docker, &mut self.kube_controller_manager),
@@ -104,6 +118,7 @@ impl Images {
             (coredns, Containerd, &mut self.coredns),
             (flannel, Containerd, &mut self.flannel),
             (flannel_cni, Containerd, &mut self.flannel_cni),
+            (network_check, Containerd, &mut self.network_check),
         ]
     }
 
@@ -122,6 +137,7 @@ impl Images {
             api_proxy: fill(&self.api_proxy),
             flannel: fill(&self.flannel),
             flannel_cni: fill(&self.flannel_cni),
+            network_check: fill(&self.network_check),
         }
     }
 }

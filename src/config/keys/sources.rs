@@ -34,6 +34,7 @@ pub(super) const SYSTEM_IMAGES: &[Key] = &[
     image("coredns", "Image of CoreDNS."),
     image("flannel", "Image of flannel's daemon."),
     image("flannel_cni", "The image that brings flannel's CNI plugin."),
+    image("network_check", "What the test pods of `provision check network` run: agnhost."),
     left_out("kubernetes", Text, HYPERKUBE),
     left_out("alpine", Text, RKE_TOOLS),
     left_out("nginx_proxy", Text, API_PROXY),
