@@ -38,6 +38,9 @@ pub enum Command {
         /// Write the name under which hosts pull it behind each name.
         #[arg(long)]
         targets: bool,
+        /// The image of `check network` as well.
+        #[arg(long)]
+        network_check: bool,
     },
     /// Work with bundles for sites without internet.
     #[command(subcommand)]
@@ -99,6 +102,9 @@ pub enum BundleCommand {
         /// Put kubectl into it as well.
         #[arg(long)]
         kubectl: bool,
+        /// Put the image of `check network` into it as well.
+        #[arg(long)]
+        network_check: bool,
         /// How to show progress.
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Progress::Auto)]
         progress: Progress,

@@ -15,8 +15,8 @@ use crate::entropy;
 use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
 use crate::ops::{
-    self, ConnectOptions, Consent, Loaded, NetworkCheckInput, NetworkCheckOptions, NetworkSuppliers, OperationError,
-    Setup, SshReach, SupplyEnvironment, SurveyInput, UpInput, UpOutcome,
+    self, ConnectOptions, Consent, Extras, Loaded, NetworkCheckInput, NetworkCheckOptions, NetworkSuppliers,
+    OperationError, Setup, SshReach, SupplyEnvironment, SurveyInput, UpInput, UpOutcome,
 };
 use crate::pki::PkiError;
 use crate::plan::Plan;
@@ -32,11 +32,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Validate(common) => validate(&common),
         Command::Plan(connect) => block_on(plan(&connect)),
         Command::Up { connect, yes } => block_on(up(&connect, yes)),
-        Command::Images { common, kubernetes_version, targets } => {
-            images(&common, kubernetes_version.as_deref(), targets)
+        Command::Images { common, kubernetes_version, targets, network_check } => {
+            let extras = Extras { network_check, ..Extras::default() };
+            images(&common, kubernetes_version.as_deref(), targets, extras)
         }
-        Command::Bundle(BundleCommand::Create { common, output, kubectl, progress }) => {
-            block_on(create_bundle(&common, &output, kubectl, progress))
+        Command::Bundle(BundleCommand::Create { common, output, kubectl, network_check, progress }) => {
+            block_on(create_bundle(&common, &output, Extras { kubectl, network_check }, progress))
         }
         Command::Check(CheckCommand::Network { connect, network }) => block_on(check_network(&connect, &network)),
         Command::Status(connect) => block_on(status(&connect)),
@@ -108,21 +109,21 @@ fn validate(common: &Common) -> Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-fn images(common: &Common, version: Option<&str>, targets: bool) -> Result<u8> {
+fn images(common: &Common, version: Option<&str>, targets: bool, extras: Extras) -> Result<u8> {
     let (_, loaded) = load(common)?;
     let wrong = |error: crate::base::InvalidVersion| OperationError::Input(error.to_string());
     let version = version.map(KubernetesVersion::parse).transpose().map_err(wrong)?;
-    for image in ops::images(&loaded, version.as_ref())? {
+    for image in ops::images(&loaded, version.as_ref(), extras)? {
         let target = if targets { format!(" {}", image.pulled) } else { String::new() };
         say(&format!("{}{target}\n", image.original));
     }
     Ok(exit::SUCCESS)
 }
 
-async fn create_bundle(common: &Common, output: &Path, kubectl: bool, progress: Progress) -> Result<u8> {
+async fn create_bundle(common: &Common, output: &Path, extras: Extras, progress: Progress) -> Result<u8> {
     let (_, loaded) = load(common)?;
     let (suppliers, console) = (suppliers(&loaded)?, console(progress));
-    let created = ops::create_bundle(&loaded, &suppliers, &console, output, kubectl).await;
+    let created = ops::create_bundle(&loaded, &suppliers, &console, output, extras).await;
     console.finish();
     let ops::CreatedBundle { images, files } = created?;
     say(&format!(

@@ -12,6 +12,9 @@ pub trait TrialEndpoints: Endpoints {
     /// The objects of a collection, through the first apiserver that answers.
     fn list<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>>;
 
+    /// Asks for the deletion of all objects of a collection, which may be over only later.
+    fn delete_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>>;
+
     /// Asks for an object's deletion, which may be over only later. One that is not there is no error.
     fn delete<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>>;
 }
@@ -19,6 +22,10 @@ pub trait TrialEndpoints: Endpoints {
 impl TrialEndpoints for TunnelEndpoints {
     fn list<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
         Box::pin(self.ask(move |api| async move { api.read().collection(wanted).await }))
+    }
+
+    fn delete_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.delete_all(wanted).await }))
     }
 
     fn delete<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>> {

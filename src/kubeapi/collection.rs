@@ -27,14 +27,28 @@ impl ReadApi {
     ///
     /// A kind that the tool does not handle; what the apiserver refuses.
     pub async fn collection(&self, wanted: &Collection) -> Result<Vec<Value>, KubeApiError> {
-        let Collection { api_version, kind, namespace, labels } = wanted.clone();
-        let operation = format!("listing {kind} with {labels}");
-        let path = collection_path(&ObjectKey { api_version, kind, namespace, name: String::new() })?;
-        self.list(&with_query(&path, &[("labelSelector", &labels)]), &operation).await
+        let operation = format!("listing {} with {}", wanted.kind, wanted.labels);
+        self.list(&path(wanted)?, &operation).await
     }
 }
 
+fn path(wanted: &Collection) -> Result<String, KubeApiError> {
+    let Collection { api_version, kind, namespace, labels } = wanted.clone();
+    let path = collection_path(&ObjectKey { api_version, kind, namespace, name: String::new() })?;
+    Ok(with_query(&path, &[("labelSelector", &labels)]))
+}
+
 impl KubeApi {
+    /// Asks for the deletion of all objects of a collection, which may be over only later.
+    ///
+    /// # Errors
+    ///
+    /// A kind that the tool does not handle; what the apiserver refuses.
+    pub async fn delete_all(&self, wanted: &Collection) -> Result<(), KubeApiError> {
+        let operation = format!("deleting {} with {}", wanted.kind, wanted.labels);
+        self.read().json(Method::DELETE, &path(wanted)?, &operation, None).await.map(|_| ())
+    }
+
     /// Asks for an object's deletion, which may be over only later. One that is not there is no error.
     ///
     /// # Errors

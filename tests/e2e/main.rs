@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod check_network;
 mod drift;
 mod first_cluster;
 mod interrupted;

@@ -2,6 +2,7 @@
 
 mod alone;
 mod bundle;
+mod check_network;
 mod config_cases;
 mod config_fuzz;
 mod configuration_doc;

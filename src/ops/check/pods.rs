@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::leftovers::pods_of;
 use super::tester::TestPod;
 use super::{Check, CheckError};
 use crate::base::{Epoch, NodeName};
-use crate::kubeapi::Collection;
 use crate::netcheck::{PodState, Trial, pod_state};
 use crate::ops::OperationError;
 
@@ -58,12 +58,7 @@ pub(super) async fn start(
 }
 
 async fn look(check: &Check<'_>) -> Result<Vec<Seen>, OperationError> {
-    let wanted = Collection {
-        api_version: "v1".into(),
-        kind: "Pod".into(),
-        namespace: check.trial.namespace().to_owned(),
-        labels: Trial::selector(),
-    };
+    let wanted = pods_of(check.trial.namespace());
     let seen = |pod: &Value| {
         let name = pod["metadata"]["name"].as_str()?.to_owned();
         let node = NodeName::new(pod["spec"]["nodeName"].as_str()?).ok()?;

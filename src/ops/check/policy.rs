@@ -16,7 +16,7 @@ const DENIED_AFTER: Duration = Duration::from_secs(2);
 /// Agents program policies some time after they were made.
 const SETTLE: Duration = Duration::from_secs(15);
 /// Where nobody has promised to enforce anything.
-const SHORT_SETTLE: Duration = Duration::from_secs(3);
+const SHORT_SETTLE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// Before there is a policy the stranger must reach every server; then only the friend may. Empty where the two clients
