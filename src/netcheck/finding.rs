@@ -164,7 +164,7 @@ fn of_ways(cause: Cause, place: &str, seen: &Observations) -> Words {
         _ => texts(
             "pods reach the pods, the nodes do not",
             format!("a wrong source address or reverse path filtering {place}"),
-            "look at `ip route get` for the pod's address and at net.ipv4.conf.*.rp_filter (2 or 0)",
+            "look at `ip route get` for the pod's address and at net.ipv4.conf.*.rp_filter",
         ),
     }
 }

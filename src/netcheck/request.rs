@@ -19,19 +19,28 @@ pub struct Dial {
     protocol: &'static str,
     host: String,
     port: u16,
-    request: String,
+    size: Size,
+}
+
+/// How long a request is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Short,
+    Long,
+    /// As a datagram, this many bytes with its headers.
+    Packet(u32),
 }
 
 impl Dial {
     /// A short request over TCP.
     pub fn tcp(host: impl Into<String>, port: u16) -> Self {
-        Self { protocol: "http", host: host.into(), port, request: "hostname".into() }
+        Self { protocol: "http", host: host.into(), port, size: Size::Short }
     }
 
     /// A request over TCP that takes many full-size packets; the answer is short, so that one direction is tested.
     #[must_use]
     pub fn long(mut self) -> Self {
-        self.request = padded("hostname");
+        self.size = Size::Long;
         self
     }
 
@@ -44,15 +53,23 @@ impl Dial {
     /// forbids routers to cut it. The pod that gets it trims the spaces, so that its answer is short.
     #[must_use]
     pub fn filling(mut self, mtu: u32) -> Self {
-        let length = mtu.saturating_sub(IP_AND_UDP) as usize;
-        self.request = format!("{:<length$}", self.request);
+        self.size = Size::Packet(mtu);
         self
+    }
+
+    fn request(&self) -> String {
+        let name = HOSTNAME.trim_start_matches('/');
+        match self.size {
+            Size::Short => name.to_owned(),
+            Size::Long => padded(name),
+            Size::Packet(mtu) => format!("{name:<length$}", length = mtu.saturating_sub(IP_AND_UDP) as usize),
+        }
     }
 
     /// The path that is asked of the pod.
     pub fn path(&self) -> String {
-        let Self { protocol, host, port, request } = self;
-        format!("/dial?protocol={protocol}&host={}&port={port}&request={}", encoded(host), encoded(request))
+        let Self { protocol, host, port, .. } = self;
+        format!("/dial?protocol={protocol}&host={}&port={port}&request={}", encoded(host), encoded(&self.request()))
     }
 }
 
@@ -92,8 +109,8 @@ mod tests {
     #[test]
     fn a_datagram_fills_exactly_one_packet() {
         let dial = Dial::udp("10.42.1.3", 8081).filling(1450);
-        assert_eq!(dial.request.len(), 1450 - 28);
-        assert_eq!(dial.request.trim(), "hostname");
+        assert_eq!(dial.request().len(), 1450 - 28);
+        assert_eq!(dial.request().trim(), "hostname");
         assert!(dial.path().starts_with("/dial?protocol=udp&host=10.42.1.3&port=8081&request=hostname+++"));
     }
 

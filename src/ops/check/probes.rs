@@ -221,9 +221,9 @@ impl<'a> Ground<'a> {
         settle: Duration,
     ) -> Noted<'a> {
         let (pair, wanted) = (pair.clone(), self.server(endpoint));
-        let path = if probe == Probe::NodeTcpFull { padded_hostname() } else { HOSTNAME.to_owned() };
+        let path = move || if probe == Probe::NodeTcpFull { padded_hostname() } else { HOSTNAME.to_owned() };
         async move {
-            let attempt = || self.tester.ask(&pair.from, (&address, port), &path, &wanted);
+            let attempt = || self.tester.ask(&pair.from, (&address, port), path, &wanted);
             let outcome = persist(settle, attempt).await;
             (probe, pair, outcome)
         }

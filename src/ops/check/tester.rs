@@ -51,14 +51,20 @@ impl<'a> Tester<'a> {
         let Some(TestPod { node, ip }) = self.pods.get(pod) else {
             return Outcome::Other("its pod does not run".into());
         };
-        match self.get(node, (ip, HTTP_PORT), &dial.path(), DIAL_PATIENCE).await {
+        match self.get(node, (ip, HTTP_PORT), || dial.path(), DIAL_PATIENCE).await {
             Ok((status, body)) => Outcome::of_dial(status, &body, wanted),
             Err(outcome) => Outcome::Other(format!("the pod on {node} did not take the request: {outcome}")),
         }
     }
 
-    /// Connects from a node itself and asks for a pod's name with a request of this path.
-    pub async fn ask(&self, node: &NodeName, place: (&str, u16), path: &str, wanted: &str) -> Outcome {
+    /// Connects from a node itself and asks for a pod's name.
+    pub async fn ask(
+        &self,
+        node: &NodeName,
+        place: (&str, u16),
+        path: impl FnOnce() -> String,
+        wanted: &str,
+    ) -> Outcome {
         match self.get(node, place, path, PATIENCE).await {
             Ok((200, body)) => Outcome::of_name(&String::from_utf8_lossy(&body), wanted),
             Ok((status, _)) => Outcome::Other(format!("HTTP status {status}")),
@@ -81,13 +87,13 @@ impl<'a> Tester<'a> {
         let Some(TestPod { node, ip }) = self.pods.get(pod) else {
             return Outcome::Other("its pod does not run".into());
         };
-        self.ask(node, (ip, HTTP_PORT), HOSTNAME, pod).await
+        self.ask(node, (ip, HTTP_PORT), || HOSTNAME.to_owned(), pod).await
     }
 
     /// The MTU of a pod's interface, where its image has a shell that tells.
     pub async fn mtu(&self, pod: &str) -> Option<u32> {
         let TestPod { node, ip } = self.pods.get(pod)?;
-        let (_, body) = self.get(node, (ip, HTTP_PORT), MTU_REQUEST, PATIENCE).await.ok()?;
+        let (_, body) = self.get(node, (ip, HTTP_PORT), || MTU_REQUEST.to_owned(), PATIENCE).await.ok()?;
         mtu_of(&body)
     }
 
@@ -99,17 +105,18 @@ impl<'a> Tester<'a> {
         Ok((host, permit))
     }
 
+    /// The path is made only once it is its turn: there may be thousands, of 32 KiB each.
     async fn get(
         &self,
         node: &NodeName,
         (address, port): (&str, u16),
-        path: &str,
+        path: impl FnOnce() -> String,
         patience: Duration,
     ) -> Result<(u16, Vec<u8>), Outcome> {
         let (host, _permit) = self.host(node).await?;
         let stream = timeout(PATIENCE, host.open_tcp(address, port)).await.map_err(|_| Outcome::Silent)?;
         let stream = stream.map_err(|error| outcome_of(&error))?;
-        let answer = plain_get(stream, &format!("{address}:{port}"), path, patience).await;
+        let answer = plain_get(stream, &format!("{address}:{port}"), &path(), patience).await;
         match answer {
             Ok(answer) => Ok((answer.status.as_u16(), answer.body.to_vec())),
             Err(HttpsError::TimedOut(_)) => Err(Outcome::Silent),
