@@ -13,10 +13,10 @@ pub trait TrialEndpoints: Endpoints {
     fn list<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>>;
 
     /// Asks for the deletion of all objects of a collection, which may be over only later.
-    fn delete_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>>;
+    fn remove_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>>;
 
     /// Asks for an object's deletion, which may be over only later. One that is not there is no error.
-    fn delete<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>>;
+    fn remove<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>>;
 }
 
 impl TrialEndpoints for TunnelEndpoints {
@@ -24,11 +24,11 @@ impl TrialEndpoints for TunnelEndpoints {
         Box::pin(self.ask(move |api| async move { api.read().collection(wanted).await }))
     }
 
-    fn delete_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>> {
-        Box::pin(self.ask(move |api| async move { api.delete_all(wanted).await }))
+    fn remove_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.remove_all(wanted).await }))
     }
 
-    fn delete<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>> {
-        Box::pin(self.ask(move |api| async move { api.delete(key).await }))
+    fn remove<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.remove(key).await }))
     }
 }

@@ -44,7 +44,7 @@ impl KubeApi {
     /// # Errors
     ///
     /// A kind that the tool does not handle; what the apiserver refuses.
-    pub async fn delete_all(&self, wanted: &Collection) -> Result<(), KubeApiError> {
+    pub async fn remove_all(&self, wanted: &Collection) -> Result<(), KubeApiError> {
         let operation = format!("deleting {} with {}", wanted.kind, wanted.labels);
         self.read().json(Method::DELETE, &path(wanted)?, &operation, None).await.map(|_| ())
     }
@@ -54,7 +54,7 @@ impl KubeApi {
     /// # Errors
     ///
     /// What the apiserver refuses.
-    pub async fn delete(&self, key: &ObjectKey) -> Result<(), KubeApiError> {
+    pub async fn remove(&self, key: &ObjectKey) -> Result<(), KubeApiError> {
         let answer = self.read().json(Method::DELETE, &object_path(key)?, &format!("deleting {key}"), None).await;
         match answer {
             Err(error) if error.refusal() != Some(RefusalReason::NotFound) => Err(error),

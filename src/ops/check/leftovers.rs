@@ -38,11 +38,11 @@ pub(super) async fn beat(api: &dyn TrialEndpoints, trial: &Trial) -> EndpointErr
 pub(super) async fn remove(api: &dyn TrialEndpoints, namespace: &ObjectKey) -> Result<(), EndpointError> {
     let started = Instant::now();
     let pods = pods_of(&namespace.name);
-    api.delete_all(&pods).await?;
+    api.remove_all(&pods).await?;
     while !api.list(&pods).await?.is_empty() && started.elapsed() < PODS_GONE_AFTER {
         sleep(PAUSE).await;
     }
-    api.delete(namespace).await?;
+    api.remove(namespace).await?;
     loop {
         let found = api.read(std::slice::from_ref(namespace)).await?;
         let Some(object) = found.get(namespace) else { return Ok(()) };

@@ -306,12 +306,12 @@ impl TrialEndpoints for World {
         Box::pin(ready(Ok(stored.iter().filter(fits).map(|(key, body)| self.shown(key, body)).collect())))
     }
 
-    fn delete_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>> {
+    fn remove_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>> {
         self.objects().retain(|key, _| key.kind != wanted.kind || key.namespace != wanted.namespace);
         Box::pin(ready(Ok(())))
     }
 
-    fn delete<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>> {
+    fn remove<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>> {
         self.objects().retain(|known, _| known != key && (key.kind != "Namespace" || known.namespace != key.name));
         Box::pin(ready(Ok(())))
     }
