@@ -8,7 +8,7 @@ use crate::base::{NodeName, RunId, StepId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// A phase in which nothing is changed yet began, such as `connecting to 3 hosts`.
+    /// A phase of looking or of a check began, such as `connecting to 3 hosts`.
     Phase {
         /// What is being done, beginning with a verb in its -ing form.
         text: String,

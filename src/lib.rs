@@ -9,7 +9,7 @@
 //! | 1 | `config`, `state`, `event`, `https`, `web` | pure, but for `https`: requests over a given stream, and `web`: requests to sites |
 //! | 2 | `release`, `download` | `release` is pure; `download` fetches files into this machine's cache |
 //! | 3 | `cluster` | pure |
-//! | 4 | `pki`, `host`, `bundle`, `registry` | `pki` is pure; `host` talks to hosts; `bundle` keeps files on this machine; `registry` talks to registries |
+//! | 4 | `pki`, `netcheck`, `host`, `bundle`, `registry` | `pki` and `netcheck` are pure; `host` talks to hosts; `bundle` keeps files on this machine; `registry` talks to registries |
 //! | 5 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
 //! | 6 | `plan`, `endpoints` | `plan` is pure; `endpoints` is what runs on hosts, behind one trait |
 //! | 7 | `observe`, `journal` | `observe` only looks; `journal` is the state folder |
@@ -33,6 +33,7 @@ pub mod host;
 pub mod https;
 pub mod journal;
 pub mod kubeapi;
+pub mod netcheck;
 pub mod observe;
 pub mod ops;
 pub mod pki;

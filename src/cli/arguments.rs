@@ -50,10 +50,16 @@ pub enum Command {
         /// Write the name under which hosts pull it behind each name.
         #[arg(long)]
         targets: bool,
+        /// The image of `check network` as well.
+        #[arg(long)]
+        network_check: bool,
     },
     /// Work with bundles for sites without internet.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Try out what a cluster shall do.
+    #[command(subcommand)]
+    Check(CheckCommand),
     /// Show nodes, components and certificates.
     Status(Connect),
     /// Write a kubeconfig: one context for each control plane, a healthy one current.
@@ -64,6 +70,35 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+/// What can be tried out.
+#[derive(Debug, Subcommand)]
+pub enum CheckCommand {
+    /// Connections between all nodes and pods, Services, names, NetworkPolicy. Exit code 2 when something does not work.
+    Network {
+        #[command(flatten)]
+        connect: Connect,
+        #[command(flatten)]
+        network: NetworkCheck,
+    },
+}
+
+/// Options of `check network`.
+#[derive(Debug, Clone, Args)]
+pub struct NetworkCheck {
+    /// Write the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Seconds after which the check is given up; its pods are removed in any case.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+    /// The image of the test pods (agnhost), in the place of the catalog's.
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
+    /// A name outside of the cluster that pods shall resolve; a datagram is sent there.
+    #[arg(long, value_name = "NAME")]
+    pub outside: Option<String>,
 }
 
 /// What can be done with bundles.
@@ -79,6 +114,9 @@ pub enum BundleCommand {
         /// Put kubectl into it as well.
         #[arg(long)]
         kubectl: bool,
+        /// Put the image of `check network` into it as well.
+        #[arg(long)]
+        network_check: bool,
         /// How to show progress.
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Progress::Auto)]
         progress: Progress,

@@ -8,21 +8,24 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::base::KubernetesVersion;
+use crate::base::{KubernetesVersion, RunId};
 use crate::bundle::Bundles;
 use crate::engine::Cancellation;
 use crate::entropy;
 use crate::event::{Event, EventSink};
 use crate::journal::{Holder, RealDisk, State, StateFolder};
 use crate::ops::{
-    self, ConnectOptions, Consent, Loaded, NetworkSuppliers, OperationError, Setup, SshReach, SupplyEnvironment,
-    SurveyInput, UpInput, UpOutcome,
+    self, ConnectOptions, Consent, Extras, Loaded, NetworkCheckInput, NetworkCheckOptions, NetworkSuppliers,
+    OperationError, Setup, SshReach, SupplyEnvironment, SurveyInput, UpInput, UpOutcome,
 };
 use crate::pki::PkiError;
 use crate::plan::Plan;
 use crate::report::Console;
+use crate::state::ImageReference;
 
-use super::arguments::{Arguments, BundleCommand, Command, Common, Connect, Lenience, Progress};
+use super::arguments::{
+    Arguments, BundleCommand, CheckCommand, Command, Common, Connect, Lenience, NetworkCheck, Progress,
+};
 use super::exit;
 
 /// Runs a command to its exit code.
@@ -33,12 +36,14 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Up { connect, lenience, step_timeout, yes } => {
             block_on(up(&connect, lenience, Duration::from_secs(step_timeout), yes))
         }
-        Command::Images { common, kubernetes_version, targets } => {
-            images(&common, kubernetes_version.as_deref(), targets)
+        Command::Images { common, kubernetes_version, targets, network_check } => {
+            let extras = Extras { network_check, ..Extras::default() };
+            images(&common, kubernetes_version.as_deref(), targets, extras)
         }
-        Command::Bundle(BundleCommand::Create { common, output, kubectl, progress }) => {
-            block_on(create_bundle(&common, &output, kubectl, progress))
+        Command::Bundle(BundleCommand::Create { common, output, kubectl, network_check, progress }) => {
+            block_on(create_bundle(&common, &output, Extras { kubectl, network_check }, progress))
         }
+        Command::Check(CheckCommand::Network { connect, network }) => block_on(check_network(&connect, &network)),
         Command::Status(connect) => block_on(status(&connect)),
         Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
     };
@@ -108,21 +113,21 @@ fn validate(common: &Common) -> Result<u8> {
     Ok(exit::SUCCESS)
 }
 
-fn images(common: &Common, version: Option<&str>, targets: bool) -> Result<u8> {
+fn images(common: &Common, version: Option<&str>, targets: bool, extras: Extras) -> Result<u8> {
     let (_, loaded) = load(common)?;
     let wrong = |error: crate::base::InvalidVersion| OperationError::Input(error.to_string());
     let version = version.map(KubernetesVersion::parse).transpose().map_err(wrong)?;
-    for image in ops::images(&loaded, version.as_ref())? {
+    for image in ops::images(&loaded, version.as_ref(), extras)? {
         let target = if targets { format!(" {}", image.pulled) } else { String::new() };
         say(&format!("{}{target}\n", image.original));
     }
     Ok(exit::SUCCESS)
 }
 
-async fn create_bundle(common: &Common, output: &Path, kubectl: bool, progress: Progress) -> Result<u8> {
+async fn create_bundle(common: &Common, output: &Path, extras: Extras, progress: Progress) -> Result<u8> {
     let (_, loaded) = load(common)?;
     let (suppliers, console) = (suppliers(&loaded)?, console(progress));
-    let created = ops::create_bundle(&loaded, &suppliers, &console, output, kubectl).await;
+    let created = ops::create_bundle(&loaded, &suppliers, &console, output, extras).await;
     console.finish();
     let ops::CreatedBundle { images, files } = created?;
     say(&format!(
@@ -219,14 +224,18 @@ async fn plan(connect: &Connect, lenience: Lenience) -> Result<u8> {
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })
 }
 
+fn new_run() -> Result<RunId> {
+    let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
+    Ok(entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?)
+}
+
 fn lenient<'a>(input: SurveyInput<'a>, lenience: Lenience) -> SurveyInput<'a> {
     SurveyInput { allow_missing_images: lenience.allow_missing_images, ..input }
 }
 
 async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool) -> Result<u8> {
     let invocation = Invocation::open_whole(connect).await?;
-    let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
-    let run = entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?;
+    let run = new_run()?;
     let holder = Holder::this_process(run.clone());
     let mut folder = StateFolder::open(Arc::new(RealDisk), &invocation.setup.state_folder(), holder)?;
     let state = folder.state().clone();
@@ -248,6 +257,57 @@ async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool
         UpOutcome::Applied { steps } => say(&applied(&invocation, steps)),
     }
     Ok(exit::SUCCESS)
+}
+
+async fn check_network(connect: &Connect, wanted: &NetworkCheck) -> Result<u8> {
+    let invocation = Invocation::open(connect)?;
+    let state = invocation.peek()?;
+    let run = new_run()?;
+    let options = network_options(wanted)?;
+    let cancellation = Cancellation::default();
+    let interrupts = tokio::spawn(listen(cancellation.clone()));
+    let input = NetworkCheckInput {
+        loaded: &invocation.loaded,
+        state: &state,
+        bundles: &invocation.bundles,
+        reach: &invocation.reach,
+        now: invocation.now,
+        mark: run.0.rsplit('-').next().unwrap_or_default(),
+        events: &invocation.console,
+        cancellation: &cancellation,
+        options: &options,
+    };
+    let result = ops::check_network(&input).await;
+    interrupts.abort();
+    invocation.console.finish();
+    let report = result?;
+    if wanted.json {
+        let text = serde_json::to_string_pretty(&report).map_err(|error| OperationError::Input(error.to_string()))?;
+        say(&format!("{text}\n"));
+    } else {
+        say(&report.to_string());
+    }
+    Ok(if report.works { exit::SUCCESS } else { exit::CHANGES })
+}
+
+/// What stands in these options becomes part of requests: only what an image or a name may be.
+fn network_options(wanted: &NetworkCheck) -> Result<NetworkCheckOptions> {
+    let is_plain = |text: &str, signs: &str| {
+        let plain = |sign: char| sign.is_ascii_alphanumeric() || signs.contains(sign);
+        !text.is_empty() && text.len() <= 253 && text.chars().all(plain)
+    };
+    let refused = |option: &str, text: &str| OperationError::Input(format!("{option} {text:?}: not such a name"));
+    if let Some(name) = wanted.outside.as_deref().filter(|name| !is_plain(name, ".-_")) {
+        return Err(refused("--outside", name));
+    }
+    if let Some(name) = wanted.image.as_deref().filter(|name| !is_plain(name, ".-_:/@")) {
+        return Err(refused("--image", name));
+    }
+    Ok(NetworkCheckOptions {
+        timeout: Duration::from_secs(wanted.timeout),
+        image: wanted.image.as_deref().map(ImageReference::full),
+        outside: wanted.outside.clone(),
+    })
 }
 
 /// Ctrl-C: the first lets running steps end, the second gives up on them.

@@ -1,12 +1,12 @@
 //! Exit codes, documented in `docs/output.md`.
 
-use crate::ops::OperationError;
+use crate::ops::{CheckError, OperationError};
 
 /// Everything is as asked for.
 pub const SUCCESS: u8 = 0;
 /// Something failed on the way; what was done stays, and the next `up` goes on.
 pub const FAILED: u8 = 1;
-/// `plan`: there are changes. `status`: something is not healthy.
+/// `plan`: there are changes. `status`: something is not healthy. `check`: something does not work.
 pub const CHANGES: u8 = 2;
 /// The input is wrong: arguments, `cluster.yml`, catalog, bundle, key file. No host was touched.
 pub const INPUT: u8 = 3;
@@ -32,7 +32,10 @@ pub fn code(error: &OperationError) -> u8 {
         | OperationError::Declined => REFUSED,
         OperationError::State(_) | OperationError::Keys(_) => STATE,
         OperationError::MissingImages(_) => MISSING_IMAGES,
-        OperationError::Cancelled => CANCELLED,
-        OperationError::Incomplete { .. } | OperationError::Desired(_) | OperationError::Endpoint(_) => FAILED,
+        OperationError::Cancelled | OperationError::Check(CheckError::Stopped | CheckError::Abandoned(_)) => CANCELLED,
+        OperationError::Incomplete { .. }
+        | OperationError::Desired(_)
+        | OperationError::Endpoint(_)
+        | OperationError::Check(_) => FAILED,
     }
 }

@@ -4,6 +4,7 @@
 
 mod kinds;
 mod repeat;
+mod trial;
 mod tunnel;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::desired::NodeMetadata;
 use crate::kubeapi::{KubeApiError, PodTrouble};
 use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind};
 
+pub use trial::TrialEndpoints;
 pub use tunnel::{Credentials, TunnelEndpoints};
 
 /// Why etcd or the API did not do what it was asked for.

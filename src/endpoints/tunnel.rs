@@ -125,7 +125,7 @@ impl TunnelEndpoints {
 
     /// Asks one apiserver after the other, where one cannot answer now: it may have just started and know no roles yet, or
     /// have lost its etcd.
-    async fn ask<T, F>(&self, question: impl Fn(KubeApi) -> F) -> Result<T, EndpointError>
+    pub(super) async fn ask<T, F>(&self, question: impl Fn(KubeApi) -> F) -> Result<T, EndpointError>
     where
         F: Future<Output = Result<T, KubeApiError>>,
     {

@@ -4,6 +4,7 @@
 //! waiting and asking again belong to the engine. Objects are plain JSON: the tool writes what it rendered and compares
 //! it field by field, so typed objects of one minor would only drop what another minor has.
 
+mod collection;
 mod discovery;
 mod error;
 mod node;
@@ -12,6 +13,7 @@ mod pods;
 mod read;
 mod write;
 
+pub use collection::Collection;
 pub use error::{KubeApiError, RefusalReason};
 pub use node::merge_taints;
 pub use pods::{PodTrouble, waits_for_images};

@@ -12,7 +12,7 @@ pub(super) fn object_path(key: &ObjectKey) -> Result<String, KubeApiError> {
 }
 
 /// The path of the collection that an object lies in.
-fn collection_path(key: &ObjectKey) -> Result<String, KubeApiError> {
+pub(super) fn collection_path(key: &ObjectKey) -> Result<String, KubeApiError> {
     let resource = Resource::built_in(&key.resource_kind())
         .ok_or_else(|| unaddressable(key, "the tool handles no objects of this kind"))?;
     collection_path_of(key, &resource)

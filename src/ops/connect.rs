@@ -9,9 +9,11 @@ use futures::future::{BoxFuture, join_all};
 
 use crate::base::NodeName;
 use crate::cluster::{Cluster, Node};
-use crate::endpoints::{Credentials, EndpointError, Endpoints, TunnelEndpoints};
+use crate::endpoints::{Credentials, EndpointError, Endpoints, TrialEndpoints, TunnelEndpoints};
 use crate::event::{Event, EventSink};
 use crate::host::{HostError, ReadHost, SharedHost, Ssh, SshOptions};
+
+use super::TrialReach;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -64,9 +66,28 @@ impl Reach for SshReach {
         hosts: &BTreeMap<NodeName, SharedHost>,
         credentials: &Credentials,
     ) -> Result<Arc<dyn Endpoints>, EndpointError> {
-        let hosts = hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn ReadHost>)).collect();
-        Ok(Arc::new(TunnelEndpoints::new(cluster, hosts, credentials)?))
+        Ok(Arc::new(tunnels(cluster, hosts, credentials)?))
     }
+}
+
+impl TrialReach for SshReach {
+    fn trials(
+        &self,
+        cluster: &Cluster,
+        hosts: &BTreeMap<NodeName, SharedHost>,
+        credentials: &Credentials,
+    ) -> Result<Arc<dyn TrialEndpoints>, EndpointError> {
+        Ok(Arc::new(tunnels(cluster, hosts, credentials)?))
+    }
+}
+
+fn tunnels(
+    cluster: &Cluster,
+    hosts: &BTreeMap<NodeName, SharedHost>,
+    credentials: &Credentials,
+) -> Result<TunnelEndpoints, EndpointError> {
+    let hosts = hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn ReadHost>)).collect();
+    TunnelEndpoints::new(cluster, hosts, credentials)
 }
 
 async fn log_in(node: &Node, options: &ConnectOptions, events: &dyn EventSink) -> Result<SharedHost, HostError> {

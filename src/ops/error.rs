@@ -45,6 +45,9 @@ pub enum OperationError {
     /// etcd or the API did not answer as needed.
     #[error(transparent)]
     Endpoint(#[from] crate::endpoints::EndpointError),
+    /// The network could not be checked.
+    #[error(transparent)]
+    Check(#[from] super::CheckError),
     /// The operator said no.
     #[error("nothing was changed")]
     Declined,
@@ -80,6 +83,7 @@ impl OperationError {
             Self::State(_) | Self::Keys(_) => {
                 Some("nothing was changed on any host; put the state folder back from a copy, see docs/state.md")
             }
+            Self::Check(error) => error.hint(),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ use futures::future::join_all;
 
 use crate::base::{Digest, KubernetesVersion};
 use crate::bundle::{BundleError, BundleWriter, Item};
+use crate::cluster::Cluster;
 use crate::desired;
 use crate::event::{Event, EventSink};
 use crate::registry::ResolvedImage;
@@ -24,17 +25,29 @@ pub struct NeededImage {
     pub pulled: ImageReference,
 }
 
+/// What only some want besides what a cluster needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// kubectl.
+    pub kubectl: bool,
+    /// The image of `check network`.
+    pub network_check: bool,
+}
+
 /// The images of this cluster at a version, sorted; `None` means the version of `cluster.yml`.
 ///
 /// # Errors
 /// A version that the catalog does not have.
-pub fn images(loaded: &Loaded, version: Option<&KubernetesVersion>) -> Result<Vec<NeededImage>, OperationError> {
+pub fn images(
+    loaded: &Loaded,
+    version: Option<&KubernetesVersion>,
+    extras: Extras,
+) -> Result<Vec<NeededImage>, OperationError> {
     let version = version.unwrap_or(&loaded.cluster.version);
     let release = loaded.catalog.release(version).map_err(|error| OperationError::Input(error.to_string()))?;
     let supply = &loaded.cluster.supply;
     let mut named = Release { images: supply.names(&release.images), ..release.clone() };
-    let needed: Vec<ImageReference> =
-        desired::images(&loaded.cluster, &named).into_iter().map(|(_, reference)| reference).collect();
+    let needed = names(&loaded.cluster, &named, extras);
     let mut originals = release.images;
     let mut images: Vec<NeededImage> = Vec::new();
     for ((_, store, name), (key, _, original)) in named.images.rows().into_iter().zip(originals.rows()) {
@@ -47,6 +60,14 @@ pub fn images(loaded: &Loaded, version: Option<&KubernetesVersion>) -> Result<Ve
     images.sort();
     images.dedup();
     Ok(images)
+}
+
+fn names(cluster: &Cluster, release: &Release, extras: Extras) -> Vec<ImageReference> {
+    let mut names: Vec<ImageReference> =
+        desired::images(cluster, release).into_iter().map(|(_, reference)| reference).collect();
+    names.extend(extras.network_check.then(|| release.images.network_check.clone()));
+    names.dedup();
+    names
 }
 
 /// What was written.
@@ -68,17 +89,15 @@ pub async fn create_bundle(
     suppliers: &NetworkSuppliers,
     events: &dyn EventSink,
     folder: &Path,
-    with_kubectl: bool,
+    extras: Extras,
 ) -> Result<CreatedBundle, OperationError> {
     let mut writer = BundleWriter::create(folder, ARCHITECTURE)?;
     let release = &loaded.release;
-    let mut names: Vec<ImageReference> =
-        desired::images(&loaded.cluster, release).into_iter().map(|(_, reference)| reference).collect();
-    names.dedup();
+    let names = names(&loaded.cluster, release, extras);
     events.emit(Event::Phase { text: format!("asking registries for {} images", names.len()) });
     let resolved = all(join_all(names.iter().map(|name| suppliers.resolve(name))).await)?;
     let files =
-        all(join_all(files(release, with_kubectl).iter().map(|file| suppliers.file(file, None, events))).await)?;
+        all(join_all(files(release, extras.kubectl).iter().map(|file| suppliers.file(file, None, events))).await)?;
     for (name, image) in names.iter().zip(&resolved) {
         if !writer.keep_image(name, &image.config_digest)? {
             save(suppliers, events, &mut writer, (name, image)).await?;

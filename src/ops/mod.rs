@@ -2,6 +2,7 @@
 
 mod addons;
 mod authorities;
+mod check;
 mod connect;
 mod error;
 mod images;
@@ -18,9 +19,10 @@ mod up;
 
 pub use addons::{Addons, fetch_addons};
 pub use authorities::Authorities;
+pub use check::{CheckError, NetworkCheckInput, NetworkCheckOptions, TrialReach, check_network};
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
-pub use images::{CreatedBundle, NeededImage, create_bundle, images};
+pub use images::{CreatedBundle, Extras, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};
 pub use status::{Status, status};

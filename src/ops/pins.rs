@@ -66,7 +66,7 @@ pub fn resolve(input: &PinInput<'_>) -> Result<Resolved, OperationError> {
     Ok(resolved)
 }
 
-fn transfer(item: &Item) -> Transfer {
+pub(super) fn transfer(item: &Item) -> Transfer {
     Transfer { source: Payload::File(item.path.clone()), size: item.size, digest: item.digest.clone() }
 }
 

@@ -268,7 +268,8 @@ fn nodes_of(text: &str, loaded: &Loaded) -> Vec<NodeName> {
     names(earlier.as_ref().unwrap_or(&loaded.cluster))
 }
 
-fn connected(connections: &Connections) -> BTreeMap<NodeName, SharedHost> {
+/// The hosts that were reached.
+pub(super) fn connected(connections: &Connections) -> BTreeMap<NodeName, SharedHost> {
     let host = |(name, result): (&NodeName, &Result<SharedHost, String>)| {
         result.as_ref().ok().map(|host| (name.clone(), Arc::clone(host)))
     };

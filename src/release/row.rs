@@ -87,11 +87,13 @@ pub struct Images {
     pub flannel: ImageReference,
     /// The image that brings flannel's CNI plugin.
     pub flannel_cni: ImageReference,
+    /// What the test pods of `check network` run; no node needs it otherwise.
+    pub network_check: ImageReference,
 }
 
 impl Images {
     /// The keys of `system_images`, in the order of [`Images::rows`]: RKE's words where it has one.
-    pub const KEYS: [&str; 14] = [
+    pub const KEYS: [&str; 15] = [
         "kube_apiserver",
         "kube_controller_manager",
         "kube_scheduler",
@@ -106,13 +108,14 @@ impl Images {
         "canal_flannel",
         "flannel",
         "flannel_cni",
+        "network_check",
     ];
 
     /// Every image with its key and the store that it is run from.
-    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 14] {
+    pub fn rows(&mut self) -> [(&'static str, ImageStore, &mut ImageReference); 15] {
         use ImageStore::{Containerd, Docker};
         let [apiserver, controller_manager, scheduler, proxy, etcd, api_proxy, pause, coredns, rest @ ..] = Self::KEYS;
-        let [metrics_server, canal_node, canal_cni, canal_flannel, flannel, flannel_cni] = rest;
+        let [metrics_server, canal_node, canal_cni, canal_flannel, flannel, flannel_cni, network_check] = rest;
         [
             (apiserver, Docker, &mut self.kube_apiserver),
             (controller_manager, Docker, &mut self.kube_controller_manager),
@@ -128,6 +131,7 @@ impl Images {
             (canal_flannel, Containerd, &mut self.canal_flannel),
             (flannel, Containerd, &mut self.flannel),
             (flannel_cni, Containerd, &mut self.flannel_cni),
+            (network_check, Containerd, &mut self.network_check),
         ]
     }
 
@@ -150,6 +154,7 @@ impl Images {
             canal_flannel: fill(&self.canal_flannel),
             flannel: fill(&self.flannel),
             flannel_cni: fill(&self.flannel_cni),
+            network_check: fill(&self.network_check),
         }
     }
 }

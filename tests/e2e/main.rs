@@ -10,6 +10,7 @@ mod addons_user;
 mod canal;
 #[path = "../support/canal_calls.rs"]
 mod canal_calls;
+mod check_network;
 mod drift;
 mod first_cluster;
 mod interrupted;

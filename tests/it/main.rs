@@ -5,6 +5,7 @@ mod bundle;
 mod canal_access;
 #[path = "../support/canal_calls.rs"]
 mod canal_calls;
+mod check_network;
 mod config_cases;
 mod config_fuzz;
 mod configuration_doc;

@@ -40,6 +40,7 @@ pub(super) const SYSTEM_IMAGES: &[Key] = &[
     image("flannel", "Image of flannel's daemon, with `plugin: flannel`."),
     image("metrics_server", "Image of metrics-server."),
     image("flannel_cni", "The image that brings flannel's CNI plugin."),
+    image("network_check", "What the test pods of `provision check network` run: agnhost."),
     left_out("kubernetes", Text, HYPERKUBE),
     left_out("alpine", Text, RKE_TOOLS),
     left_out("nginx_proxy", Text, API_PROXY),

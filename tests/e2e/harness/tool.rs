@@ -98,7 +98,12 @@ impl Tool {
 
     /// Starts `up --yes` and returns while it works; its events can be read one by one.
     pub fn start_up(&self) -> Running {
-        let mut command = self.command(&["up", "--yes", "--progress", "json"]);
+        self.start(&["up", "--yes"])
+    }
+
+    /// Starts a command and returns while it works; its events can be read one by one.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(&[arguments, &["--progress", "json"]].concat());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the tool starts");
         let events = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
@@ -106,7 +111,7 @@ impl Tool {
     }
 }
 
-/// An `up` that is at work.
+/// A command that is at work.
 pub struct Running {
     child: Child,
     events: BufReader<std::process::ChildStderr>,
@@ -134,7 +139,7 @@ impl Running {
                 return;
             }
         }
-        panic!("up ended before an event with {texts:?}; its events:\n{}", self.seen.concat());
+        panic!("it ended before an event with {texts:?}; its events:\n{}", self.seen.concat());
     }
 
     /// Everything that was read so far.
@@ -146,8 +151,17 @@ impl Running {
     pub fn kill(mut self) -> Vec<String> {
         self.child.kill().expect("the tool can be killed");
         self.child.wait().expect("the tool ends");
-        println!("{:7.1} s  up was killed after {} events", self.started.elapsed().as_secs_f64(), self.seen.len());
+        println!("{:7.1} s  it was killed after {} events", self.started.elapsed().as_secs_f64(), self.seen.len());
         self.seen
+    }
+
+    /// Asks it to stop, as Ctrl-C does, and waits for its end. Gives its exit code.
+    pub fn interrupt(mut self) -> Option<i32> {
+        run(Command::new("kill").args(["-INT", &self.child.id().to_string()])).succeeded();
+        while self.next().is_some() {}
+        let code = self.child.wait().expect("the tool ends").code();
+        println!("{:7.1} s  it was interrupted and ended with {code:?}", self.started.elapsed().as_secs_f64());
+        code
     }
 
     /// Its number.
@@ -164,7 +178,7 @@ impl Running {
     #[track_caller]
     pub fn wait_well(&mut self) -> Duration {
         let status = self.child.wait().expect("the tool ends");
-        assert!(status.success(), "up ended with {status}; its events:\n{}", self.seen.concat());
+        assert!(status.success(), "it ended with {status}; its events:\n{}", self.seen.concat());
         self.since_start()
     }
 
