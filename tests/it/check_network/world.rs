@@ -16,9 +16,11 @@ use provision::host::{
     ByteStream, Change, HostError, HostStream, LogSource, LookRequest, ReadHost, SharedHost, WriteHost,
 };
 use provision::https::Meter;
-use provision::kubeapi::Collection;
+use provision::kubeapi::{Collection, PodTrouble};
 use provision::ops::{Connections, Reach, TrialReach};
-use provision::state::{HostSnapshot, Object, ObjectKey, ObservedEtcdMember};
+use provision::state::{
+    Deletion, HostSnapshot, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind,
+};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 
@@ -274,6 +276,25 @@ impl ReadEndpoints for World {
         Box::pin(ready(Ok(found.collect())))
     }
 
+    fn served<'a>(
+        &'a self,
+        _: &'a [ResourceKind],
+    ) -> BoxFuture<'a, Result<BTreeMap<ResourceKind, Resource>, EndpointError>> {
+        unasked()
+    }
+
+    fn residents<'a>(&'a self, _: &'a Value) -> BoxFuture<'a, Result<Vec<Resident>, EndpointError>> {
+        unasked()
+    }
+
+    fn pods<'a>(&'a self, _: &'a Value) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        unasked()
+    }
+
+    fn troubles<'a>(&'a self, _: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>> {
+        unasked()
+    }
+
     fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
         let stored = self.objects().clone();
         Box::pin(ready(Ok(stored.into_iter().filter(|(key, _)| key.kind == "Node").collect())))
@@ -286,6 +307,10 @@ impl Endpoints for World {
             self.put(object.body.clone());
         }
         Box::pin(ready(Ok(())))
+    }
+
+    fn delete<'a>(&'a self, _: Epoch, _: &'a [Deletion]) -> BoxFuture<'a, Result<(), EndpointError>> {
+        unasked()
     }
 
     fn set_node_metadata<'a>(&'a self, _: Epoch, _: &'a NodeMetadata) -> BoxFuture<'a, Result<(), EndpointError>> {
