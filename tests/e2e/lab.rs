@@ -25,7 +25,8 @@ fn too_little_disk_is_said_before_anything_is_built() {
     ran.expect(1).says("MiB of disk").says("MiB are free");
 }
 
-/// The engine lives longer than the call that starts it: a lock that it held would never be let go.
+/// The engine lives longer than the call that starts it: a lock that it held would never be let go. Where another lab keeps
+/// the engine running, this call starts none and nothing is shown.
 #[test]
 fn the_engine_holds_nothing_that_its_caller_had_open() {
     let lab = Lab::none(V1_34);

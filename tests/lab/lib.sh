@@ -89,7 +89,7 @@ part() {
 tell_time() {
     local nap=
     trap 'kill $nap; exit 0' TERM
-    close_locks
+    close_inherited
     while kill -0 $$ 2>/dev/null; do
         # Nothing of ours may hold the caller's output open.
         sleep 30 >/dev/null 2>&1 &
@@ -137,8 +137,6 @@ swept() {
     "$@"
 }
 
-LOCK_FDS=()
-
 # with_lock NAME COMMAND...: runs COMMAND while no other lab call does the same. The lock ends with the
 # process, however it ends.
 with_lock() {
@@ -150,18 +148,11 @@ with_lock() {
         say "waiting for another call that holds $CACHE/locks/$name"
         flock "$fd"
     fi
-    LOCK_FDS+=("$fd")
     "$@"
     exec {fd}>&-
 }
 
-# close_locks: for a process in the background, which would keep the locks beyond this call's end.
-close_locks() {
-    local fd
-    for fd in "${LOCK_FDS[@]}"; do exec {fd}>&-; done
-}
-
-# close_inherited: for a process that outlives this call: it would hold locks of ours, and pipes and locks of whoever called.
+# close_inherited: for a process that may outlive this call: it would hold our locks, and pipes and locks of whoever called.
 close_inherited() {
     local path fd
     for path in "/proc/$BASHPID/fd"/*; do
