@@ -10,6 +10,8 @@ use super::EndpointError;
 
 /// How often objects are sent before the last refusal counts.
 const ATTEMPTS: usize = 20;
+/// The same for objects that a webhook must pass whose pods are about to start.
+const WEBHOOK_ATTEMPTS: usize = 240;
 /// Between two attempts.
 pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
@@ -49,7 +51,7 @@ where
     let mut left: Vec<&T> = objects.iter().collect();
     let mut attempt = 1;
     loop {
-        let (failure, may_pass) = match send(left.clone()).await {
+        let (failure, attempts) = match send(left.clone()).await {
             Ok(results) => {
                 let refused: Vec<_> = left
                     .into_iter()
@@ -60,16 +62,24 @@ where
                     return Ok(());
                 }
                 left = refused.iter().map(|(object, _)| *object).collect();
-                (refusal(&refused), refused.iter().all(|(_, error)| error.may_pass()))
+                (refusal(&refused), attempts(&refused))
             }
-            Err(failure) => (failure, true),
+            Err(failure) => (failure, ATTEMPTS),
         };
-        if attempt == ATTEMPTS || !may_pass {
+        if attempt >= attempts {
             return Err(failure);
         }
         attempt += 1;
         tokio::time::sleep(pause).await;
     }
+}
+
+/// How often it is worth trying: once where something will not pass by itself.
+fn attempts<T>(refused: &[(&T, KubeApiError)]) -> usize {
+    if !refused.iter().all(|(_, error)| error.may_pass()) {
+        return 1;
+    }
+    if refused.iter().all(|(_, error)| error.is_of_webhook()) { WEBHOOK_ATTEMPTS } else { ATTEMPTS }
 }
 
 /// One error for all: the first that will not pass by itself, else the first.
@@ -148,6 +158,20 @@ mod tests {
         let message = "Kubernetes API: applying ConfigMap c through h1: not now (403 Forbidden); \
                        also refused: ConfigMap a";
         assert_eq!(result.unwrap_err().to_string(), message);
+    }
+
+    #[tokio::test]
+    async fn a_webhook_whose_pods_start_is_waited_for_longer() {
+        let unanswered = |name: &str| KubeApiError::Refused {
+            host: NodeName::new("h1").unwrap(),
+            operation: format!("applying ConfigMap {name}"),
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            reason: RefusalReason::Unavailable,
+            message: "Internal error occurred: failed calling webhook \"a.example.org\": connection refused".into(),
+        };
+        let (sent, result) =
+            run(|attempt, name| if attempt <= ATTEMPTS + 1 { Err(unanswered(name)) } else { Ok(()) }).await;
+        assert_eq!((sent.len(), result), (ATTEMPTS + 2, Ok(())));
     }
 
     #[tokio::test]

@@ -155,8 +155,8 @@ async fn only_images_missing(live: &Value, images: &[String], context: &Context<
     if wanted.is_none_or(|wanted| there < wanted) {
         return Err(format!("{there} of {} pods are there", wanted.unwrap_or_default()).into());
     }
-    let unready = pods.iter().filter(|pod| !has_condition(pod, "Ready"));
-    Ok(unready.map(|pod| waits_for_images(pod, images)).collect::<Result<(), String>>()?)
+    let mut unready = pods.iter().filter(|pod| !has_condition(pod, "Ready"));
+    Ok(unready.try_for_each(|pod| waits_for_images(pod, images))?)
 }
 
 async fn established(keys: &[ObjectKey], context: &Context<'_>) -> Result<(), Not> {

@@ -119,6 +119,11 @@ impl KubeApiError {
             || self.refusal() == Some(RefusalReason::Unavailable)
     }
 
+    /// Whether a webhook did not answer that must pass the object.
+    pub fn is_of_webhook(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if self.may_pass() && message.contains("failed calling webhook"))
+    }
+
     /// Whether another apiserver of the cluster may answer otherwise. One that has just started knows no roles yet and
     /// forbids everything.
     pub fn is_of_one_apiserver(&self) -> bool {

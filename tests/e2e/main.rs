@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod addons;
 mod addons_user;
 mod canal;
 #[path = "../support/canal_calls.rs"]

@@ -1,7 +1,10 @@
 //! Add-ons that come and go, and what others do to their objects.
 
+use std::collections::BTreeSet;
+
 use provision::host::FakeProcess;
 use provision::ops::{OperationError, UpOutcome};
+use provision::plan::{Action, Plan};
 use serde_json::{Value, json};
 
 use super::{Case, Desk, ONE_NODE, Stage};
@@ -253,4 +256,59 @@ fn an_image_that_no_pod_of_ours_runs_is_never_done_without() {
         Err(OperationError::Refused(plan)) => assert!(plan.to_string().contains("pause"), "{plan}"),
         other => panic!("{other:?}"),
     }
+}
+
+/// Everything that is done before a step.
+fn before(plan: &Plan, id: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![id.to_owned()];
+    while let Some(id) = open.pop() {
+        let step = plan.steps.iter().find(|step| step.id.0 == id).unwrap_or_else(|| panic!("no step {id}"));
+        open.extend(step.after.iter().map(|id| id.0.clone()).filter(|id| found.insert(id.clone())));
+    }
+    found
+}
+
+#[test]
+fn objects_are_applied_in_an_order_that_no_node_waits_for_longer_than_it_must() {
+    let desk = Desk::new();
+    let (stage, loaded) = FIRST.stage(&desk);
+    let plan = stage.plan(&loaded);
+    let is_before = |one: &str, other: &str| before(&plan, other).contains(one);
+    for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Apply(_))) {
+        assert!(step.id.0 == "cluster/inventory" || is_before("cluster/inventory", &step.id.0), "{}", step.id);
+    }
+    for (one, other) in [
+        ("cluster/foundation", "cluster/workloads"),
+        ("cluster/workloads", "h1/ready"),
+        ("cluster/workloads", "addon/addons/definitions"),
+        ("addon/kinds", "addon/addons/definitions"),
+        ("addon/addons/definitions", "addon/addons/established"),
+        ("addon/addons/established", "addon/addons/resources"),
+        ("addon/addons/namespaces", "addon/addons/foundation"),
+        ("addon/addons/foundation", "addon/addons/workloads"),
+        ("addon/addons/workloads", "addon/addons/resources"),
+        ("addon/addons/workloads", "addon/addons/ready/Deployment/team/web"),
+    ] {
+        assert!(is_before(one, other), "{one} is not before {other}");
+    }
+    let of_addons = |id: &String| id.starts_with("addon/");
+    assert_eq!(before(&plan, "h1/ready").into_iter().find(of_addons), None);
+}
+
+#[test]
+fn deleting_comes_after_everything_else_and_takes_the_other_way() {
+    let desk = Desk::new();
+    let stage = with_addon(&desk);
+    let more = "addons: |\n  apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: other}\n";
+    let plan = stage.plan(&desk.load_with(1, 0, more));
+    let order = ["addon/addons/foundation", "cluster/delete/resources", "cluster/delete/workloads"]
+        .into_iter()
+        .chain(["cluster/delete/foundation", "cluster/delete/namespaces", "cluster/delete/definitions"])
+        .chain(["cluster/inventory/forget"]);
+    let order: Vec<&str> = order.collect();
+    for pair in order.windows(2) {
+        assert!(before(&plan, pair[1]).contains(pair[0]), "{} is not before {}", pair[0], pair[1]);
+    }
+    assert!(plan.to_string().contains("ConfigMap team/web: add-on addons no longer has it"), "{plan}");
 }
