@@ -192,7 +192,7 @@ impl Table<'_> {
         if !self.seen.policy_is_expected() {
             return;
         }
-        for policy in self.seen.policy.iter().filter(|policy| policy.reached_before.works()) {
+        for policy in &self.seen.policy {
             if policy.denied.works() {
                 self.find(Cause::PolicyNotEnforced, alone(&policy.node));
             }
@@ -206,8 +206,7 @@ impl Table<'_> {
 impl Observations {
     /// Whether something in this cluster enforces policies: the plugin says so, or some denied connection was not made.
     pub(super) fn policy_is_expected(&self) -> bool {
-        let denied = |policy: &super::PolicySeen| policy.reached_before.works() && !policy.denied.works();
-        self.setting.enforces_policy == Some(true) || self.policy.iter().any(denied)
+        self.setting.enforces_policy == Some(true) || self.policy.iter().any(|policy| !policy.denied.works())
     }
 }
 

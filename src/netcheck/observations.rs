@@ -82,13 +82,11 @@ pub struct NameServers {
     pub nodes: Vec<NodeName>,
 }
 
-/// What came of the policy for the server on a node.
+/// What came of the policy for the server on a node, which was reached before there was one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicySeen {
     /// The server's node.
     pub node: NodeName,
-    /// Whether the stranger reached it before there was a policy.
-    pub reached_before: Outcome,
     /// What the stranger got under the policy, in the end.
     pub denied: Outcome,
     /// What the friend got then.

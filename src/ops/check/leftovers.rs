@@ -16,9 +16,7 @@ use crate::state::ObjectKey;
 const BEAT: Duration = Duration::from_secs(2);
 /// One that was not changed for as long belongs to a check that was killed. Measured by this machine's clock alone.
 const DEAD_AFTER: Duration = Duration::from_secs(10);
-/// Pods end in a second, unless their node is gone; then the namespace controller takes them away.
-const PODS_GONE_AFTER: Duration = Duration::from_secs(15);
-/// The rest is the controllers' work.
+/// The controllers' work.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -33,15 +31,11 @@ pub(super) async fn beat(api: &dyn TrialEndpoints, trial: &Trial) -> EndpointErr
     EndpointError { operation: "showing that the check lives".into(), reason: "too many beats".into() }
 }
 
-/// Removes a namespace with everything in it and waits until it is gone. The pods go first: the namespace controller
-/// looks again only after eight seconds where it has met some.
+/// Removes a namespace with everything in it and waits until it is gone. Its pods are asked to end first: the namespace
+/// controller looks five seconds after the deletion, and where it meets pods then, again only after eight more.
 pub(super) async fn remove(api: &dyn TrialEndpoints, namespace: &ObjectKey) -> Result<(), EndpointError> {
     let started = Instant::now();
-    let pods = pods_of(&namespace.name);
-    api.remove_all(&pods).await?;
-    while !api.list(&pods).await?.is_empty() && started.elapsed() < PODS_GONE_AFTER {
-        sleep(PAUSE).await;
-    }
+    api.remove_all(&pods_of(&namespace.name)).await?;
     api.remove(namespace).await?;
     loop {
         let found = api.read(std::slice::from_ref(namespace)).await?;

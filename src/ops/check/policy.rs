@@ -19,32 +19,35 @@ const SETTLE: Duration = Duration::from_secs(15);
 const SHORT_SETTLE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Before there is a policy the stranger must reach every server; then only the friend may. Empty where the two clients
-/// do not run.
+/// The nodes whose servers the stranger reaches as long as there is no policy: only there a policy can be seen. None where
+/// the two clients do not run.
+pub(super) async fn reached(check: &Check<'_>, tester: &Tester<'_>, nodes: &[NodeName]) -> Vec<NodeName> {
+    let clients = [Trial::STRANGER, Trial::FRIEND];
+    if !clients.iter().all(|client| tester.ip(client).is_some()) {
+        return Vec::new();
+    }
+    let attempt =
+        |server: String| async move { persist(Duration::ZERO, || dial(tester, Trial::STRANGER, &server)).await };
+    let outcomes = all(check, nodes, attempt).await;
+    nodes.iter().zip(outcomes).filter(|(_, outcome)| outcome.works()).map(|(node, _)| node.clone()).collect()
+}
+
+/// Makes a policy that only the friend may reach servers, and tries whether it holds on these nodes.
 pub(super) async fn observe(
     check: &Check<'_>,
     tester: &Tester<'_>,
     nodes: &[NodeName],
 ) -> Result<Vec<PolicySeen>, OperationError> {
-    let clients = [Trial::STRANGER, Trial::FRIEND];
-    if !clients.iter().all(|client| tester.ip(client).is_some()) {
+    if nodes.is_empty() {
         return Ok(Vec::new());
     }
-    check.phase("trying connections without and with a NetworkPolicy");
-    let before =
-        all(
-            check,
-            nodes,
-            |server| async move { persist(Duration::ZERO, || dial(tester, Trial::STRANGER, &server)).await },
-        );
-    let before = before.await;
+    check.phase("trying connections under a NetworkPolicy");
     check.api.apply(Epoch::FIRST, &[check.trial.policy()]).await?;
     let denied = denied(check, tester, nodes).await;
-    let allowed =
-        all(check, nodes, |server| async move { persist(SHORT_SETTLE, || dial(tester, Trial::FRIEND, &server)).await });
-    let results = nodes.iter().cloned().zip(before).zip(denied).zip(allowed.await);
-    let seen = |(((node, reached_before), denied), allowed)| PolicySeen { node, reached_before, denied, allowed };
-    Ok(results.map(seen).collect())
+    let attempt = |server: String| async move { persist(SHORT_SETTLE, || dial(tester, Trial::FRIEND, &server)).await };
+    let allowed = all(check, nodes, attempt).await;
+    let results = nodes.iter().cloned().zip(denied).zip(allowed);
+    Ok(results.map(|((node, denied), allowed)| PolicySeen { node, denied, allowed }).collect())
 }
 
 /// What the stranger gets in the end: asks until it reaches nobody. Once it is denied somewhere, something enforces

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt as _, join_all};
+use futures::future::{BoxFuture, FutureExt as _, join, join_all};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -63,13 +63,14 @@ pub(super) async fn observe(
     seen.name_servers = name_servers(check).await?;
     let ground = Ground { check, tester: &tester, nodes, services, mtu: seen.mtu.clone() };
     let mut work = ground.pairs(&coverage);
-    work.extend(ground.services(&coverage));
+    work.extend(ground.services());
     work.extend(ground.node_ports(&coverage));
     work.extend(ground.names());
-    for (probe, pair, outcome) in join_all(work).await {
+    let (outcomes, reached) = join(join_all(work), policy::reached(check, &tester, &ground.nodes)).await;
+    for (probe, pair, outcome) in outcomes {
         seen.note(probe, pair, outcome);
     }
-    seen.policy = policy::observe(check, &tester, &ground.nodes).await?;
+    seen.policy = policy::observe(check, &tester, &reached).await?;
     Ok(coverage)
 }
 
@@ -164,7 +165,7 @@ impl<'a> Ground<'a> {
     }
 
     /// From every node to every Service: there are few of these.
-    fn services(&'a self, _: &Coverage) -> Vec<Noted<'a>> {
+    fn services(&'a self) -> Vec<Noted<'a>> {
         let mut work: Vec<Noted<'a>> = Vec::new();
         for (from, service) in self.nodes.iter().flat_map(|node| self.services.iter().map(move |one| (node, one))) {
             let pair = Pair::new(from, &service.node);

@@ -11,8 +11,8 @@ use crate::host::{HostError, SharedHost};
 use crate::https::{HttpsError, plain_get};
 use crate::netcheck::{Dial, HOSTNAME, HTTP_PORT, MTU_REQUEST, Outcome, mtu_of};
 
-/// Connections through one host at a time.
-const AT_ONCE: usize = 16;
+/// Connections through one host at a time. Those that fail hold their places for seconds.
+const AT_ONCE: usize = 48;
 /// How long a connection from a node may take; a test pod gives up after as much by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Twice a pod's patience and that of its resolver.

@@ -160,7 +160,8 @@ impl Running {
         run(Command::new("kill").args(["-INT", &self.child.id().to_string()])).succeeded();
         while self.next().is_some() {}
         let code = self.child.wait().expect("the tool ends").code();
-        println!("{:7.1} s  it was interrupted and ended with {code:?}", self.started.elapsed().as_secs_f64());
+        let took = self.started.elapsed().as_secs_f64();
+        println!("{took:7.1} s  it was interrupted and ended with {code:?}; its events:\n{}", self.seen.concat());
         code
     }
 

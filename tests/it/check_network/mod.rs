@@ -219,7 +219,7 @@ async fn a_node_whose_pod_does_not_start_hides_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_is_stopped_or_out_of_time_cleans_up() {
-    for at in ["starting test pods", "trying connections: ", "trying connections without"] {
+    for at in ["starting test pods", "trying connections: ", "trying connections under"] {
         let (desk, world) = (Desk::new(), world(|_| true));
         desk.stop_at(at);
         let error = desk.check(&world).await.unwrap_err();
