@@ -3,7 +3,7 @@
 # sandbox image go with the Kubernetes minor.
 
 KUBERNETES_DEFAULT=v1.34.1
-KUBERNETES_KNOWN="v1.34.1 v1.24.17"
+KUBERNETES_KNOWN="v1.34.1 v1.25.4 v1.24.17"
 COREDNS=1.12.1
 CNI_PLUGINS=1.6.2
 FLANNEL=0.26.7
@@ -17,7 +17,7 @@ DEBIAN=bookworm
 etcd_for() {
     case $1 in
     v1.34.*) echo 3.6.14 ;;
-    v1.24.*) echo 3.5.33 ;;
+    v1.2[45].*) echo 3.5.33 ;;
     *) die "no etcd is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
 }
@@ -25,6 +25,7 @@ etcd_for() {
 pause_for() {
     case $1 in
     v1.34.*) echo 3.10.1 ;;
+    v1.25.*) echo 3.8 ;;
     v1.24.*) echo 3.7 ;;
     *) die "no sandbox image is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
@@ -34,7 +35,7 @@ pause_for() {
 calico_for() {
     case $1 in
     v1.34.*) echo 3.32.1 ;;
-    v1.24.*) echo 3.26.5 ;;
+    v1.2[45].*) echo 3.26.5 ;;
     *) die "no Calico is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
 }
@@ -43,7 +44,7 @@ calico_for() {
 metrics_server_for() {
     case $1 in
     v1.34.*) echo 0.9.0 ;;
-    v1.24.*) echo 0.7.2 ;;
+    v1.2[45].*) echo 0.7.2 ;;
     *) die "no metrics-server is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
 }
