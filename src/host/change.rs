@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[cfg(doc)]
+use super::HostError;
+use super::Swap;
 use crate::base::{Digest, Secret};
 use crate::state::{ContainerSpec, DirectorySpec, FileSpec, ImageReference, ImageStore, LinkSpec, Owner};
 
@@ -79,6 +82,11 @@ pub enum Change {
     },
     /// Removes files and links; never a directory.
     Remove(Vec<String>),
+    /// Replaces one running component. The host carries it out by itself: a connection that breaks changes nothing, and
+    /// [`HostError::Reverted`] tells that the old one is back.
+    Swap(Box<Swap>),
+    /// Ends what an interrupted swap of the component of this name has left, forwards where the new one was proven.
+    Settle(String),
 }
 
 /// An image to be pulled by a host.

@@ -12,7 +12,8 @@ use super::connection::Connection;
 use super::container::{self, DIGEST_LABEL};
 use super::docker::Answer;
 use super::outgoing::Outgoing;
-use super::{Change, HostError, Ssh, Transfer, pull, request, script};
+use super::swap::{self, Outcome};
+use super::{Change, HostError, Ssh, Swap, Transfer, pull, request, script};
 use crate::base::{Digest, Epoch};
 use crate::state::{ContainerSpec, ImageReference, ImageStore};
 
@@ -23,6 +24,16 @@ const PACKAGES: Duration = Duration::from_secs(1800);
 /// A stream has this long, and as long as the slowest line that is worth waiting for needs.
 const STREAM: Duration = Duration::from_secs(300);
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
+
+/// A pending swap is awaited, and the one before that.
+const SETTLE: Duration = Duration::from_secs(1800);
+
+/// Both ways, and what Docker and systemd need.
+fn swap_limit(swap: &Swap) -> Duration {
+    let stop = swap.replacement.container().map_or(90, |spec| u64::try_from(spec.stop_timeout_seconds).unwrap_or(0));
+    let once = stop + u64::from(swap.patience_seconds) + u64::from(swap.proof.stays_seconds);
+    SHORT + Duration::from_secs(3 * once)
+}
 
 fn stream_limit(transfer: &Transfer) -> Duration {
     STREAM + Duration::from_secs(transfer.size / SLOWEST_BYTES_PER_SECOND)
@@ -51,6 +62,8 @@ pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: P
         Change::StartContainer(name) => door.start(name).await,
         Change::StopContainer(name) => door.stop(name).await,
         Change::RemoveContainer(name) => door.remove(name).await,
+        Change::Swap(swap) => door.swap(change, swap).await,
+        Change::Settle(name) => door.settle(name).await,
         Change::InstallPackages(names) => {
             let operation = format!("installing {}", names.join(", "));
             door.script(&operation, door.head(change)?, PACKAGES).await
@@ -85,8 +98,19 @@ impl Door<'_> {
         input: impl Stream<Item = Result<Bytes, HostError>>,
         limit: Duration,
     ) -> Result<(), HostError> {
+        self.output(connection, operation, input, limit).await.map(|_| ())
+    }
+
+    /// What the script prints where it succeeds.
+    async fn output(
+        &self,
+        connection: &Connection,
+        operation: &str,
+        input: impl Stream<Item = Result<Bytes, HostError>>,
+        limit: Duration,
+    ) -> Result<Vec<u8>, HostError> {
         let output = script::door(connection, &self.ssh.options, input, limit).await?;
-        if output.status == 0 { Ok(()) } else { Err(self.refused(operation.to_owned(), output.complaint())) }
+        if output.status == 0 { Ok(output.stdout) } else { Err(self.refused(operation.to_owned(), output.complaint())) }
     }
 
     /// Streams over the second connection, so that commands and the API never queue behind megabytes.
@@ -142,9 +166,63 @@ impl Door<'_> {
         }
     }
 
+    /// What an earlier swap has left is ended first; then the new container is made, not started, and the host does the rest.
+    async fn swap(&self, change: &Change, swap: &Swap) -> Result<(), HostError> {
+        let name = swap.replacement.name();
+        let operation = request::describe(change);
+        let head = self.head(change)?;
+        if let Outcome::Unfinished { reason } = self.ask_swap(&operation, self.settle_head(name)?, SETTLE).await? {
+            return Err(self.refused(operation, reason));
+        }
+        if let Some(spec) = swap.replacement.container() {
+            if self.is_made_from(spec, name).await? {
+                return Ok(());
+            }
+            self.create_as(spec, &swap::next_name(name)).await?;
+        }
+        let outcome = self.ask_swap(&operation, head, swap_limit(swap)).await?;
+        self.conclude(operation, outcome)
+    }
+
+    /// An old component that is back is what is wanted here.
+    async fn settle(&self, name: &str) -> Result<(), HostError> {
+        let operation = request::describe(&Change::Settle(name.to_owned()));
+        match self.ask_swap(&operation, self.settle_head(name)?, SETTLE).await? {
+            Outcome::Reverted { .. } => Ok(()),
+            outcome => self.conclude(operation, outcome),
+        }
+    }
+
+    fn settle_head(&self, name: &str) -> Result<Bytes, HostError> {
+        self.head(&Change::Settle(name.to_owned()))
+    }
+
+    async fn ask_swap(&self, operation: &str, head: Bytes, limit: Duration) -> Result<Outcome, HostError> {
+        let answer = self.output(&self.ssh.main, operation, iter([Ok(head)]), limit).await?;
+        swap::outcome(&answer).map_err(|reason| HostError::Malformed {
+            host: self.ssh.options.node.clone(),
+            operation: operation.to_owned(),
+            reason,
+        })
+    }
+
+    fn conclude(&self, operation: String, outcome: Outcome) -> Result<(), HostError> {
+        let host = self.ssh.options.node.clone();
+        match outcome {
+            Outcome::Done => Ok(()),
+            Outcome::Reverted { reason, log } => Err(HostError::Reverted { host, operation, reason, log }),
+            Outcome::Neither { reason, log } => Err(HostError::NeitherWorks { host, operation, reason, log }),
+            Outcome::Unfinished { reason } => Err(HostError::Refused { host, operation, reason }),
+        }
+    }
+
     async fn create(&self, spec: &ContainerSpec) -> Result<(), HostError> {
-        let operation = format!("creating container {}", spec.name);
-        let name = self.plain(&spec.name, &operation)?;
+        self.create_as(spec, &spec.name).await
+    }
+
+    async fn create_as(&self, spec: &ContainerSpec, name: &str) -> Result<(), HostError> {
+        let operation = format!("creating container {name}");
+        let name = self.plain(name, &operation)?;
         // The name is what people read in `docker ps`; the bytes are what we vouch for.
         match self.image_id(&spec.image.reference, &operation).await? {
             Some(id) if id == spec.image.id => {}
@@ -158,14 +236,14 @@ impl Door<'_> {
         let answer = self.docker(Method::POST, &format!("/containers/create?name={name}"), Some(&body)).await?;
         match answer.status {
             StatusCode::CREATED => Ok(()),
-            StatusCode::CONFLICT if self.is_made_from(spec).await? => Ok(()),
+            StatusCode::CONFLICT if self.is_made_from(spec, name).await? => Ok(()),
             _ => Err(self.refused(operation, answer.message())),
         }
     }
 
     /// Whether a container of this name carries the digest of this spec.
-    async fn is_made_from(&self, spec: &ContainerSpec) -> Result<bool, HostError> {
-        let answer = self.docker(Method::GET, &format!("/containers/{}/json", spec.name), None).await?;
+    async fn is_made_from(&self, spec: &ContainerSpec, name: &str) -> Result<bool, HostError> {
+        let answer = self.docker(Method::GET, &format!("/containers/{name}/json"), None).await?;
         let label = answer.json().map(|container| container["Config"]["Labels"][DIGEST_LABEL].clone());
         Ok(label == Some(Value::from(spec.digest().as_str())))
     }

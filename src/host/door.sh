@@ -9,6 +9,8 @@ umask 077
 trap '' PIPE HUP
 # Files that are too large to be digested at each look: `<digest> <size> <mtime> <ctime> <inode> <path>` a line.
 digests=/var/lib/provision/digests
+# A folder for each component that is being replaced; src/host/swap.sh tells what is in it.
+swaps=/var/lib/provision/swap
 fail() { printf '%s\n' "$*" >&2; exit 1; }
 
 IFS= read -r epoch
@@ -154,8 +156,69 @@ import() {
   esac
 }
 
+# swap: `settle` or `replace`, the component's name, and for `replace` an archive of an intent with its files, of the
+# program that goes by it and of the unit that ends at boot what was begun. What it prints is for us: a word, the reason,
+# and the last lines of the one that was not taken.
+swap() {
+  IFS= read -r verb; IFS= read -r name
+  answer=/run/provision-swap-$name.result
+  rm -f "$answer"
+  if [ -e "$swaps/$name/intent" ]; then as_unit settle; fi
+  case $verb in
+    settle) forget ;;
+    replace) begin_swap; as_unit replace ;;
+    *) fail "unknown verb $verb" ;;
+  esac
+  if [ -e "$answer" ]; then cat "$answer"; else echo 'done'; fi
+}
+# The program waits for one that is at it already. Where a unit of that name is there, it is at it.
+as_unit() {
+  systemd-run -q --collect --unit="provision-swap-$1-$name" -p Type=oneshot -p 'After=docker.service containerd.service' \
+    /bin/sh "$swaps/program" "$1" "$name" >&2 </dev/null || :
+  # Killed: what it has begun is still to be ended.
+  if [ ! -e "$answer" ] && [ -e "$swaps/$name/intent" ]; then /bin/sh "$swaps/program" settle "$name" >&2 </dev/null; fi
+}
+# A swap that has ended, and a container that was made for one which never began.
+forget() {
+  if [ -e "$swaps/$name/intent" ]; then return; fi
+  rm -rf "${swaps:?}/$name"
+  if ! command -v docker >/dev/null; then return; fi
+  next=$(docker ps -aq --no-trunc --filter "name=^/$name\.next\$" --filter status=created </dev/null) || next=''
+  [ -z "$next" ] || docker rm "$next" >/dev/null
+}
+# begin_swap: whenever the power goes, the intent is there whole or not at all.
+begin_swap() {
+  if [ -e "$answer" ] && [ "$(head -n 1 "$answer")" = unfinished ]; then cat "$answer"; exit; fi
+  rm -f "$answer"
+  rm -rf "$swaps/.new"
+  tar -xmpf - --numeric-owner -C /
+  cd "$swaps/.new"
+  # What is there now, so that it can be put back.
+  while IFS=' ' read -r key number path; do
+    if [ "$key" = early ] && { [ -e "$path" ] || [ -L "$path" ]; }; then cp -a "$path" "files/$number.old"; fi
+  done <intent
+  if ! grep -q '^kind unit$' intent; then
+    old=$(docker inspect --type container -f '{{.Id}}' "$name") || fail "there is no container $name"
+    new=$(docker inspect --type container -f '{{.Id}}' "$name.next") || fail "there is no container $name.next"
+    printf 'old %s\nnew %s\n' "$old" "$new" >>intent
+  fi
+  unit=provision-settle.service
+  if ! cmp -s "$unit" "/etc/systemd/system/$unit" || ! systemctl -q is-enabled "$unit" 2>/dev/null; then
+    sync "$unit"; mv -fT "$unit" "/etc/systemd/system/$unit"
+    systemctl -q enable "$unit"
+    sync /etc/systemd/system /etc/systemd/system/multi-user.target.wants
+  fi
+  rm -f "$unit"
+  find . ! -type l -exec sync {} +
+  mv -fT program "$swaps/program"
+  rm -rf "${swaps:?}/$name"
+  mv -T "$swaps/.new" "$swaps/$name"
+  cd /
+  sync "$swaps/$name" "$swaps"
+}
+
 case $request in
-  put | send | packages | user | modules | sysctls | units | remove | import) ;;
+  put | send | packages | user | modules | sysctls | units | remove | import | swap) ;;
   *) fail "unknown request $request" ;;
 esac
 # One writer at a time for each kind of request; kinds do not disturb each other.

@@ -103,6 +103,30 @@ pub enum HostError {
         /// The host's words, last lines first cut.
         reason: String,
     },
+    /// A new component did not prove itself; the old one is back and has.
+    #[error("{host}: {operation}: the old one is back, since the new one failed: {reason}{log}", log = last_lines(.log))]
+    Reverted {
+        /// Host.
+        host: NodeName,
+        /// What was being done.
+        operation: String,
+        /// Why the new one was not taken.
+        reason: String,
+        /// The last lines of the new one, oldest first.
+        log: Vec<String>,
+    },
+    /// A new component did not prove itself, and the old one does not either now.
+    #[error("{host}: {operation}: neither the new one nor the old one works: {reason}{log}", log = last_lines(.log))]
+    NeitherWorks {
+        /// Host.
+        host: NodeName,
+        /// What was being done.
+        operation: String,
+        /// Why the new one was not taken, and what is wrong with the old one.
+        reason: String,
+        /// The last lines of the new one, oldest first.
+        log: Vec<String>,
+    },
     /// The host answered something that cannot be understood.
     #[error("{host}: {operation}: unexpected answer: {reason}")]
     Malformed {
@@ -143,6 +167,10 @@ pub enum HostError {
     },
 }
 
+fn last_lines(log: &[String]) -> String {
+    log.last().map(|line| format!(" (its last line: {line})")).unwrap_or_default()
+}
+
 impl HostError {
     /// sshd's configuration forbids what is needed.
     pub(super) fn forwarding(host: &NodeName, operation: &str, setting: &str) -> Self {
@@ -161,6 +189,8 @@ impl HostError {
             | Self::ForwardingRefused { host, .. }
             | Self::Disconnected { host, .. }
             | Self::Refused { host, .. }
+            | Self::Reverted { host, .. }
+            | Self::NeitherWorks { host, .. }
             | Self::Malformed { host, .. }
             | Self::Fenced { host, .. }
             | Self::LocalFile { host, .. }

@@ -77,6 +77,18 @@ section texts
 for path in $texts; do
   [ ! -f "$path" ] || { wc -c "$path"; cat "$path"; echo; }
 done
+section swaps
+find /var/lib/provision/swap -mindepth 1 -maxdepth 1 -type d ! -name '.*' 2>/dev/null | while IFS= read -r folder; do
+  name=${folder##*/} word=interrupted reason=''
+  if [ -f "$folder/result" ]; then
+    { IFS= read -r word; IFS= read -r reason; } <"$folder/result"
+  else
+    case $(systemctl show -p ActiveState --value "provision-swap-replace-$name" "provision-swap-settle-$name" provision-settle) in
+      *activ*ing* | *"$newline"active*) word=running ;;
+    esac
+  fi
+  printf '%s %s %s\n' "$name" "$word" "$reason"
+done
 section images; [ ! -S /run/containerd/containerd.sock ] || ctr -n k8s.io images ls 2>/dev/null
 section entries; walk -printf '%y %m %U %G\0%p\0%l\0'; echo
 section digests

@@ -18,6 +18,7 @@ mod script;
 mod sections;
 mod snapshot;
 mod ssh;
+mod swap;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use error::HostError;
 pub use fake::{Dead, FakeHost, FakeProcess, Moment};
 pub use round_trips::RoundTripCount;
 pub use ssh::{Connected, Ssh};
+pub use swap::{ClientFiles, Probe, Proof, Replacement, Swap};
 
 /// A byte stream through a host: a channel of the SSH connection.
 pub type HostStream = Pin<Box<dyn ByteStream>>;

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use super::Change;
+use super::{Change, swap};
 use crate::base::Epoch;
 use crate::state::{Content, DirectorySpec, FileSpec, ImageStore, LinkSpec, Owner};
 
 /// Why a change cannot be asked for.
-type Problem = String;
+pub(super) type Problem = String;
 
 /// Where new files wait for their names, in each folder.
 const NEW: &str = ".provision-new";
@@ -41,12 +41,14 @@ pub(super) fn describe(change: &Change) -> String {
             format!("units {}", units.join(", "))
         }
         Change::Remove(paths) => format!("removing {}", paths.join(", ")),
+        Change::Swap(swap) => format!("replacing {}", swap.replacement.name()),
+        Change::Settle(name) => format!("ending what replacing {name} has left"),
     }
 }
 
 /// The epoch, the kind of request, and its values one a line; of a write also the archive.
 pub(super) fn encode(epoch: Epoch, change: &Change) -> Result<Bytes, Problem> {
-    let mut lines = Lines(format!("{}\n", epoch.0).into_bytes());
+    let mut lines = Lines::new(epoch);
     match change {
         Change::InstallPackages(names) => lines.list("packages", names)?,
         Change::MakeUser { name, owner } => {
@@ -85,6 +87,8 @@ pub(super) fn encode(epoch: Epoch, change: &Change) -> Result<Bytes, Problem> {
             paths.iter().try_for_each(|path| absolute(path))?;
             lines.list("remove", paths)?;
         }
+        Change::Swap(swap) => return swap::encode(epoch, swap),
+        Change::Settle(name) => return swap::encode_settle(epoch, name),
         Change::LoadImage { store: ImageStore::Docker, .. }
         | Change::PullImage(_)
         | Change::CreateContainer(_)
@@ -95,10 +99,15 @@ pub(super) fn encode(epoch: Epoch, change: &Change) -> Result<Bytes, Problem> {
     Ok(lines.0.into())
 }
 
-struct Lines(Vec<u8>);
+pub(super) struct Lines(pub Vec<u8>);
 
 impl Lines {
-    fn list(&mut self, request: &str, values: &[String]) -> Result<(), Problem> {
+    /// The epoch comes first.
+    pub fn new(epoch: Epoch) -> Self {
+        Self(format!("{}\n", epoch.0).into_bytes())
+    }
+
+    pub fn list(&mut self, request: &str, values: &[String]) -> Result<(), Problem> {
         self.add(request)?;
         values.iter().try_for_each(|value| self.add(value))
     }
@@ -120,7 +129,7 @@ fn absolute(path: &str) -> Result<(), Problem> {
 }
 
 /// Folder and name. A hidden name would not be found by the script when it moves the new files to their places.
-fn place(path: &str) -> Result<(&str, &str), Problem> {
+pub(super) fn place(path: &str) -> Result<(&str, &str), Problem> {
     absolute(path)?;
     match path.rsplit_once('/') {
         Some((folder, name)) if !folder.is_empty() && !name.starts_with('.') => Ok((folder, name)),
@@ -140,6 +149,15 @@ fn folders(files: &[FileSpec], links: &[LinkSpec]) -> Result<Vec<String>, Proble
     Ok(found)
 }
 
+/// What is in a small file.
+pub(super) fn bytes_of(file: &FileSpec) -> Result<&[u8], Problem> {
+    match &file.content {
+        Content::Text(text) => Ok(text.as_bytes()),
+        Content::Secret(secret) => Ok(secret.expose()),
+        Content::Payload { .. } => Err(format!("{} is too large to be written: it is sent", file.path)),
+    }
+}
+
 /// An archive is one program on the host, whatever the number of files; it carries owners and modes.
 fn archive(directories: &[DirectorySpec], files: &[FileSpec], links: &[LinkSpec]) -> Result<Vec<u8>, Problem> {
     let mut archive = Archive(tar::Builder::new(Vec::new()));
@@ -152,12 +170,7 @@ fn archive(directories: &[DirectorySpec], files: &[FileSpec], links: &[LinkSpec]
     }
     for file in files {
         let (folder, name) = place(&file.path)?;
-        let bytes = match &file.content {
-            Content::Text(text) => text.as_bytes(),
-            Content::Secret(secret) => secret.expose(),
-            Content::Payload { .. } => return Err(format!("{} is too large to be written: it is sent", file.path)),
-        };
-        archive.file(&format!("{folder}/{NEW}/{name}"), file.owner, file.mode, bytes)?;
+        archive.file(&format!("{folder}/{NEW}/{name}"), file.owner, file.mode, bytes_of(file)?)?;
     }
     for link in links {
         let (folder, name) = place(&link.path)?;
@@ -166,7 +179,7 @@ fn archive(directories: &[DirectorySpec], files: &[FileSpec], links: &[LinkSpec]
     archive.0.into_inner().map_err(|error| error.to_string())
 }
 
-struct Archive(tar::Builder<Vec<u8>>);
+pub(super) struct Archive(pub tar::Builder<Vec<u8>>);
 
 impl Archive {
     fn header(kind: tar::EntryType, owner: Owner, mode: u32, size: usize) -> tar::Header {
@@ -180,12 +193,12 @@ impl Archive {
         header
     }
 
-    fn folder(&mut self, path: &str, owner: Owner, mode: u32) -> Result<(), Problem> {
+    pub fn folder(&mut self, path: &str, owner: Owner, mode: u32) -> Result<(), Problem> {
         let mut header = Self::header(tar::EntryType::Directory, owner, mode, 0);
         self.append(&mut header, path, &[])
     }
 
-    fn file(&mut self, path: &str, owner: Owner, mode: u32, bytes: &[u8]) -> Result<(), Problem> {
+    pub fn file(&mut self, path: &str, owner: Owner, mode: u32, bytes: &[u8]) -> Result<(), Problem> {
         let mut header = Self::header(tar::EntryType::Regular, owner, mode, bytes.len());
         self.append(&mut header, path, bytes)
     }
@@ -195,7 +208,7 @@ impl Archive {
         result.map_err(|error| format!("{path}: {error}"))
     }
 
-    fn link(&mut self, path: &str, target: &str) -> Result<(), Problem> {
+    pub fn link(&mut self, path: &str, target: &str) -> Result<(), Problem> {
         let mut header = Self::header(tar::EntryType::Symlink, Owner::ROOT, 0o777, 0);
         let result = self.0.append_link(&mut header, path.trim_start_matches('/'), target);
         result.map_err(|error| format!("{path}: {error}"))

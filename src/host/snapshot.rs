@@ -10,7 +10,8 @@ use super::LookRequest;
 use super::sections::Sections;
 use crate::base::Digest;
 use crate::state::{
-    HostFacts, HostSnapshot, ImageReference, Listener, ObservedEntry, ObservedUnit, OperatingSystem, Owner,
+    HostFacts, HostSnapshot, ImageReference, Listener, ObservedEntry, ObservedSwap, ObservedUnit, OperatingSystem,
+    Owner,
 };
 
 /// What is wrong with a request or an answer.
@@ -83,6 +84,7 @@ pub(super) fn parse(
         modules: sections.lines("modules").to_vec(),
         packages: wanted.map(|(name, version)| (name.clone(), version.clone())).collect(),
         listeners: sections.lines("listeners").iter().filter_map(|line| listener(line)).collect(),
+        swaps: sections.lines("swaps").iter().filter_map(|line| swap(line)).collect(),
     };
     let docker = program("dockerd").then(|| version(["docker-ce", "docker.io"]));
     Ok(Gathered { snapshot, docker, docker_listens: sections.first("docker-socket").trim() != "0" })
@@ -135,6 +137,22 @@ fn clock_offset(line: &str, asked: SystemTime, answered: SystemTime) -> Result<i
     #[expect(clippy::cast_possible_truncation, reason = "casts of floats to integers stop at the limits")]
     let offset = (theirs - ours).round() as i64;
     Ok(offset)
+}
+
+/// `kube-scheduler reverted port 10259 does not answer`; one that succeeded has nothing to tell.
+fn swap(line: &str) -> Option<(String, ObservedSwap)> {
+    let mut parts = line.splitn(3, ' ');
+    let (name, word) = (parts.next()?, parts.next()?);
+    let reason = parts.next().unwrap_or_default().to_owned();
+    let seen = match word {
+        "running" => ObservedSwap::Running,
+        "interrupted" => ObservedSwap::Interrupted,
+        "reverted" => ObservedSwap::Reverted(reason),
+        "neither" => ObservedSwap::NeitherWorks(reason),
+        "unfinished" => ObservedSwap::Unfinished(reason),
+        _ => return None,
+    };
+    Some((name.to_owned(), seen))
 }
 
 /// `KEY=value` lines, values with or without quotes (os-release(5)).

@@ -21,7 +21,7 @@ pub use inventory::{Inventory, InventoryEntry};
 pub use object::{Deletion, FIELD_MANAGER, Object, ObjectKey};
 pub use observed::{
     CgroupDriver, DockerFacts, HostFacts, HostSnapshot, Listener, Observed, ObservedApi, ObservedEtcdMember,
-    ObservedHost, ObservedUnit, OperatingSystem,
+    ObservedHost, ObservedSwap, ObservedUnit, OperatingSystem,
 };
 pub use resident::Resident;
 pub use resource::{Resource, ResourceKind};

@@ -55,6 +55,23 @@ pub struct HostSnapshot {
     pub packages: BTreeMap<String, String>,
     /// Listening TCP and UDP sockets on ports of interest.
     pub listeners: Vec<Listener>,
+    /// Replacements of components that are under way or have left something to tell, by component.
+    pub swaps: BTreeMap<String, ObservedSwap>,
+}
+
+/// How far the replacement of a component has come that did not simply succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ObservedSwap {
+    /// The host is at it.
+    Running,
+    /// It was interrupted: either component may run, and the next swap or the next boot ends it.
+    Interrupted,
+    /// The old one is back, for this reason.
+    Reverted(String),
+    /// Neither the new one nor the old one works, for this reason.
+    NeitherWorks(String),
+    /// The new one works, but what belongs to it could not be put in its place, for this reason.
+    Unfinished(String),
 }
 
 /// What a host is: facts that the desired state depends on.

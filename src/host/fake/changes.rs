@@ -11,6 +11,7 @@ use crate::state::{
 
 use super::machine::Machine;
 use super::process::Moment;
+use super::swaps;
 
 /// Why a host refuses, in its words.
 type Refusal = String;
@@ -44,6 +45,9 @@ pub(super) fn make(
         return transfer(machine, change, bytes).map_err(refused);
     }
     let half = death == Some(Moment::Within);
+    if let Change::Swap(swap) = change {
+        return swaps::replace(node, machine, swap, half);
+    }
     apply(machine, change, half).map_err(refused)
 }
 
@@ -86,13 +90,14 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
             }
         }
         Change::PullImage(pull) => pull_image(machine, pull),
-        Change::Send { .. } | Change::LoadImage { .. } => {}
+        Change::Settle(name) => swaps::settle(machine, name),
+        Change::Send { .. } | Change::LoadImage { .. } | Change::Swap(_) => {}
     }
     Ok(())
 }
 
 /// One after the other, as the archive has them: a cut leaves the first of all.
-fn put(
+pub(super) fn put(
     machine: &mut Machine,
     (directories, files, links): (&[DirectorySpec], &[FileSpec], &[LinkSpec]),
     half: bool,
@@ -141,7 +146,7 @@ fn check_place(machine: &Machine, path: &str) -> Result<(), Refusal> {
     }
 }
 
-fn write(machine: &mut Machine, file: &FileSpec) -> Result<(), Refusal> {
+pub(super) fn write(machine: &mut Machine, file: &FileSpec) -> Result<(), Refusal> {
     check_place(machine, &file.path)?;
     let bytes = match &file.content {
         Content::Text(text) => text.as_bytes(),
@@ -153,7 +158,7 @@ fn write(machine: &mut Machine, file: &FileSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn with_unit(machine: &mut Machine, name: &str, enable: bool, start: bool) -> Result<(), Refusal> {
+pub(super) fn with_unit(machine: &mut Machine, name: &str, enable: bool, start: bool) -> Result<(), Refusal> {
     if start && name == "docker.service" {
         let driver = machine.cgroup_driver();
         if let Some(docker) = &mut machine.state.facts.docker {
@@ -233,6 +238,10 @@ fn docker_runs(machine: &Machine) -> bool {
 }
 
 fn create(machine: &mut Machine, spec: &ContainerSpec) -> Result<(), Refusal> {
+    create_as(machine, spec, &spec.name)
+}
+
+pub(super) fn create_as(machine: &mut Machine, spec: &ContainerSpec, name: &str) -> Result<(), Refusal> {
     if !docker_runs(machine) {
         return Err("Docker is not there".into());
     }
@@ -244,16 +253,16 @@ fn create(machine: &mut Machine, spec: &ContainerSpec) -> Result<(), Refusal> {
         Some(_) => {}
     }
     let label = Some(spec.digest().as_str().to_owned());
-    if let Some(there) = machine.state.containers.get(&spec.name) {
+    if let Some(there) = machine.state.containers.get(name) {
         let same = there.label == label;
-        return if same { Ok(()) } else { Err(format!("the name {} is in use by another container", spec.name)) };
+        return if same { Ok(()) } else { Err(format!("the name {name} is in use by another container")) };
     }
     machine.containers_made += 1;
-    let mut seen = spec.clone();
+    let mut seen = ContainerSpec { name: name.to_owned(), ..spec.clone() };
     seen.arguments.append(&mut seen.first_start_arguments);
     let container = ObservedContainer {
-        id: Digest::of(format!("{} {}", spec.name, machine.containers_made)).hexadecimal().to_owned(),
-        name: spec.name.clone(),
+        id: Digest::of(format!("{name} {}", machine.containers_made)).hexadecimal().to_owned(),
+        name: name.to_owned(),
         spec: seen,
         irregularities: Vec::new(),
         status: "created".into(),
@@ -262,11 +271,11 @@ fn create(machine: &mut Machine, spec: &ContainerSpec) -> Result<(), Refusal> {
         started_at: None,
         label,
     };
-    machine.state.containers.insert(spec.name.clone(), container);
+    machine.state.containers.insert(name.to_owned(), container);
     Ok(())
 }
 
-fn start(machine: &mut Machine, name: &str) -> Result<(), Refusal> {
+pub(super) fn start(machine: &mut Machine, name: &str) -> Result<(), Refusal> {
     let container = machine.state.containers.get_mut(name).ok_or_else(|| format!("No such container: {name}"))?;
     container.status = "running".into();
     container.running = true;
@@ -275,7 +284,7 @@ fn start(machine: &mut Machine, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn stop(machine: &mut Machine, name: &str) {
+pub(super) fn stop(machine: &mut Machine, name: &str) {
     if let Some(container) = machine.state.containers.get_mut(name).filter(|container| container.running) {
         container.status = "exited".into();
         container.running = false;

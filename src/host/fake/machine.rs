@@ -1,6 +1,6 @@
 //! What is on a fake host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Digest, NodeName};
 use crate::host::{LogSource, LookRequest};
@@ -18,6 +18,8 @@ pub(super) struct Machine {
     pub accounts: BTreeMap<String, Owner>,
     /// Containers made so far: gives each its own id.
     pub containers_made: u64,
+    /// Images and kubelet versions that do not work here.
+    pub failing: BTreeSet<String>,
 }
 
 const GIBIBYTE: u64 = 1 << 30;
@@ -64,9 +66,11 @@ impl Machine {
             modules: Vec::new(),
             packages: BTreeMap::new(),
             listeners: Vec::new(),
+            swaps: BTreeMap::new(),
         };
         let accounts = [("root".to_owned(), Owner::ROOT)].into();
-        let mut machine = Self { state, contents: BTreeMap::new(), accounts, containers_made: 0 };
+        let mut machine =
+            Self { state, contents: BTreeMap::new(), accounts, containers_made: 0, failing: BTreeSet::new() };
         for path in ["/etc", "/etc/systemd", "/etc/systemd/system", "/opt", "/usr", "/usr/local", "/var", "/var/lib"] {
             machine.add_folder(path, Owner::ROOT, 0o755);
         }
@@ -102,6 +106,7 @@ impl Machine {
             modules: request.modules.iter().filter(|name| all.modules.contains(name)).cloned().collect(),
             packages: chosen(&all.packages, |name| request.packages.contains(name)),
             listeners: all.listeners.clone(),
+            swaps: all.swaps.clone(),
         }
     }
 

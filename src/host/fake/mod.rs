@@ -4,6 +4,7 @@
 mod changes;
 mod machine;
 mod process;
+mod swaps;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -46,6 +47,17 @@ impl FakeHost {
     /// Gives a file that is there other bytes behind the tool's back, or makes one that belongs to root (mode 0644).
     pub fn put(&self, path: &str, bytes: &[u8]) {
         self.machine().put_by_hand(path, bytes);
+    }
+
+    /// Lets containers of an image fail from now on when they take part in a swap, or a kubelet that a swap's proof asks
+    /// for by its version.
+    pub fn let_fail(&self, image_or_version: &str) {
+        self.machine().failing.insert(image_or_version.to_owned());
+    }
+
+    /// Lets it work again.
+    pub fn let_work(&self, image_or_version: &str) {
+        self.machine().failing.remove(image_or_version);
     }
 
     /// Everything that is on the machine, asked for or not.
