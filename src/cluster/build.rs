@@ -12,7 +12,8 @@ use super::addon_objects::{Surroundings, user_addons};
 use super::checks::Checks;
 use super::{
     AddonInclude, Cluster, Dns, Metrics, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, PodSecurity, Supply,
-    addon_sources, dns, grammar, metrics, network, network_plugin, nodes, owned, supply, version,
+    UpgradeStrategy, addon_sources, dns, grammar, metrics, network, network_plugin, nodes, owned, supply, upgrade,
+    version,
 };
 
 /// Folders of this machine that paths in the file refer to.
@@ -90,6 +91,7 @@ pub fn build(config: &Config, catalog: &Catalog, context: &Context) -> Result<(C
         supply: supply::supply(config, context, &mut checks),
         dns: dns::dns(config, &network, &mut checks),
         metrics: metrics::metrics(config, &mut checks),
+        upgrade: upgrade::strategy(config, &mut checks),
     };
     let Some(version) = version.filter(|_| checks.findings.is_empty()) else { return Err(checks.findings) };
     let nodes = nodes.into_iter().map(|placed| placed.node).collect();
@@ -107,6 +109,7 @@ struct Parts {
     supply: Supply,
     dns: Option<Dns>,
     metrics: Option<Metrics>,
+    upgrade: UpgradeStrategy,
 }
 
 impl Parts {
@@ -134,6 +137,7 @@ impl Parts {
             addons: Vec::new(),
             dns: self.dns,
             metrics: self.metrics,
+            upgrade: self.upgrade,
         }
     }
 }

@@ -13,6 +13,7 @@ mod nodes;
 mod owned;
 mod placement;
 mod supply;
+mod upgrade;
 mod user_addon;
 mod version;
 
@@ -36,6 +37,7 @@ pub use nodes::key_file_positions;
 pub use owned::{OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS};
 pub use placement::{Amount, Placement, Toleration, TolerationOperator, UpdateStrategy};
 pub use supply::{Downloads, EngineProxy, PrivateRegistry, Supply};
+pub use upgrade::{DrainOptions, Draining, OnFailure, UpgradeStrategy};
 pub use user_addon::UserAddon;
 
 /// Everything that `cluster.yml` says, resolved. Made only by the builder, which checks all rules.
@@ -73,6 +75,8 @@ pub struct Cluster {
     pub dns: Option<Dns>,
     /// `monitoring`; none for a cluster without metrics.
     pub metrics: Option<Metrics>,
+    /// `upgrade_strategy`.
+    pub upgrade: UpgradeStrategy,
 }
 
 /// A node.

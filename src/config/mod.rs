@@ -14,6 +14,7 @@ mod schema;
 mod source;
 mod suggest;
 mod tree;
+mod upgrade;
 
 use serde_json::{Map, Value};
 
@@ -25,6 +26,7 @@ pub use manifest::{Manifest, Manifests, manifests};
 pub use position::{At, Field, Position};
 pub use reference::reference;
 pub use source::Source;
+pub use upgrade::{NodeDrainInput, UpgradeStrategy};
 
 pub(crate) use read::shown;
 pub(crate) use suggest::nearest;
@@ -69,6 +71,8 @@ pub struct Config {
     pub addons: Field<String>,
     /// `addons_include`.
     pub addons_include: Field<Vec<At<String>>>,
+    /// `upgrade_strategy`.
+    pub upgrade_strategy: UpgradeStrategy,
 }
 
 /// An entry of `private_registries`.

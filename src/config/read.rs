@@ -6,8 +6,8 @@ use super::findings::Finding;
 use super::tree::{Entry, Node};
 use super::{
     At, Config, Dns, Downloads, EngineProxy, Etcd, Field, FreeMap, KubeApi, KubeController, Kubelet, Monitoring,
-    Network, NodeEntry, OverlayEntry, Placement, Position, RegistryEntry, Scaling, Services, Source, TaintEntry,
-    TextMap, TextsMap, TolerationEntry, UpdateStrategy,
+    Network, NodeDrainInput, NodeEntry, OverlayEntry, Placement, Position, RegistryEntry, Scaling, Services, Source,
+    TaintEntry, TextMap, TextsMap, TolerationEntry, UpdateStrategy, UpgradeStrategy,
 };
 use super::{document::quoted, json};
 use crate::base::Secret;
@@ -36,6 +36,26 @@ pub(super) fn config(root: &Node, source: Source, findings: &mut Vec<Finding>) -
         monitoring: monitoring(&top.section("monitoring")),
         addons: top.text("addons"),
         addons_include: top.texts("addons_include"),
+        upgrade_strategy: upgrade_strategy(&top.section("upgrade_strategy")),
+    }
+}
+
+fn upgrade_strategy(map: &Map<'_>) -> UpgradeStrategy {
+    let drain = map.section("node_drain_input");
+    UpgradeStrategy {
+        max_unavailable_worker: map.text("max_unavailable_worker"),
+        max_unavailable_controlplane: map.text("max_unavailable_controlplane"),
+        drain: map.flag("drain"),
+        node_drain_input: NodeDrainInput {
+            force: drain.flag("force"),
+            ignore_daemonsets: drain.flag("ignore_daemonsets"),
+            delete_local_data: drain.flag("delete_local_data"),
+            grace_period: drain.integer("grace_period"),
+            timeout: drain.integer("timeout"),
+        },
+        canary: map.integer("canary"),
+        soak: map.text("soak"),
+        on_failure: map.text("on_failure"),
     }
 }
 

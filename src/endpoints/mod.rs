@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::base::{Epoch, NodeName};
 use crate::desired::NodeMetadata;
-use crate::kubeapi::{KubeApiError, PodTrouble};
+use crate::kubeapi::{Eviction, EvictionAnswer, KubeApiError, PodTrouble};
 use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind};
 
 pub use trial::TrialEndpoints;
@@ -82,6 +82,12 @@ pub trait ReadEndpoints: Send + Sync {
     /// The pods of a live workload.
     fn pods<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>>;
 
+    /// All pods that are bound to a node.
+    fn pods_on<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>>;
+
+    /// All PodDisruptionBudgets.
+    fn disruption_budgets(&self) -> BoxFuture<'_, Result<Vec<Value>, EndpointError>>;
+
     /// Why the pods of a live workload are not ready.
     fn troubles<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>>;
 }
@@ -102,4 +108,17 @@ pub trait Endpoints: ReadEndpoints {
         epoch: Epoch,
         metadata: &'a NodeMetadata,
     ) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Keeps new pods from a node and notes that it was the tool; an operator's cordon is left as it is.
+    fn cordon<'a>(&'a self, epoch: Epoch, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Lets new pods onto a node that the tool has cordoned; an operator's cordon stays.
+    fn uncordon<'a>(&'a self, epoch: Epoch, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// Asks for a pod's eviction, which is over only later.
+    fn evict<'a>(
+        &'a self,
+        epoch: Epoch,
+        eviction: &'a Eviction,
+    ) -> BoxFuture<'a, Result<EvictionAnswer, EndpointError>>;
 }

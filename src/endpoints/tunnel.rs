@@ -13,7 +13,7 @@ use crate::desired::NodeMetadata;
 use crate::etcd::EtcdMember;
 use crate::host::ReadHost;
 use crate::https::ClientTls;
-use crate::kubeapi::{KubeApi, KubeApiError, PodTrouble, Readiness};
+use crate::kubeapi::{Eviction, EvictionAnswer, KubeApi, KubeApiError, PodTrouble, Readiness};
 use crate::pki::{
     self, Authority, Identity, KeyMaker, Material, MaterialName, PkiError, RUN_LIFETIME_SECONDS, Subject, Validity,
 };
@@ -250,6 +250,14 @@ impl ReadEndpoints for TunnelEndpoints {
         Box::pin(self.ask(move |api| async move { api.read().pods_of(workload).await }))
     }
 
+    fn pods_on<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.read().pods_on(node).await }))
+    }
+
+    fn disruption_budgets(&self) -> BoxFuture<'_, Result<Vec<Value>, EndpointError>> {
+        Box::pin(self.ask(|api| async move { api.read().disruption_budgets().await }))
+    }
+
     fn troubles<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>> {
         Box::pin(self.ask(move |api| async move { api.read().troubles(workload).await }))
     }
@@ -315,5 +323,21 @@ impl Endpoints for TunnelEndpoints {
             let result = api.set_node_metadata(&metadata.name, &metadata.labels, &metadata.taints).await;
             result.map_err(|error| EndpointError::of_api(&error))
         })
+    }
+
+    fn cordon<'a>(&'a self, _epoch: Epoch, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.cordon(node).await }))
+    }
+
+    fn uncordon<'a>(&'a self, _epoch: Epoch, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.uncordon(node).await }))
+    }
+
+    fn evict<'a>(
+        &'a self,
+        _epoch: Epoch,
+        eviction: &'a Eviction,
+    ) -> BoxFuture<'a, Result<EvictionAnswer, EndpointError>> {
+        Box::pin(self.ask(move |api| async move { api.evict(eviction).await }))
     }
 }

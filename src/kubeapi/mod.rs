@@ -5,8 +5,10 @@
 //! it field by field, so typed objects of one minor would only drop what another minor has.
 
 mod collection;
+mod cordon;
 mod discovery;
 mod error;
+mod eviction;
 mod node;
 mod paths;
 mod pods;
@@ -14,7 +16,9 @@ mod read;
 mod write;
 
 pub use collection::Collection;
+pub use cordon::{CORDONED_ANNOTATION, is_cordoned_by_us};
 pub use error::{KubeApiError, RefusalReason};
+pub use eviction::{Eviction, EvictionAnswer};
 pub use node::merge_taints;
 pub use pods::{PodTrouble, waits_for_images};
 pub use read::{ReadApi, Readiness};

@@ -150,7 +150,7 @@ impl ReadApi {
         if success { Ok(answer) } else { Err(KubeApiError::of_answer(&self.host, operation, &answer)) }
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         path: &str,

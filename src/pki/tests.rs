@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use super::*;
 use crate::base::{KubernetesVersion, NodeName, Secret};
-use crate::cluster::{Cluster, Network, NetworkPlugin, Node, PodSecurity, Roles, SshTarget};
+use crate::cluster::{Cluster, Network, NetworkPlugin, Node, PodSecurity, Roles, SshTarget, UpgradeStrategy};
 
 const NOW: i64 = 1_795_000_000;
 const DAY: i64 = 86_400;
@@ -62,6 +62,7 @@ fn cluster() -> Cluster {
         addons: Vec::new(),
         dns: Some(Default::default()),
         metrics: Some(Default::default()),
+        upgrade: UpgradeStrategy::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use super::*;
 use crate::base::{KubernetesVersion, NodeName};
-use crate::cluster::{Network, PodSecurity, Roles, SshTarget};
+use crate::cluster::{Network, PodSecurity, Roles, SshTarget, UpgradeStrategy};
 use crate::host::{FakeHost, FakeProcess};
 use crate::state::Listener;
 
@@ -45,6 +45,7 @@ fn cluster(plugin: NetworkPlugin, mtu: u32) -> Cluster {
         addons: Vec::new(),
         dns: None,
         metrics: None,
+        upgrade: UpgradeStrategy::default(),
     }
 }
 

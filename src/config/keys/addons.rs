@@ -1,4 +1,4 @@
-//! Add-ons and the order of upgrades.
+//! Add-ons.
 
 use crate::config::schema::Shape::{Any, Flag, Integer, Section, Sections, Text, TextMap, Texts, TextsMap};
 use crate::config::schema::{Key, honoured, later, left_out, part, section};
@@ -107,19 +107,4 @@ const AUTOSCALER: &[Key] = &[
     honoured("min", Integer, "`1`", "Replicas at least."),
     honoured("max", Integer, "`0`: no limit", "Replicas at most."),
     honoured("prevent_single_point_failure", Flag, "`true`", "Two replicas at least where there are two nodes."),
-];
-
-pub(super) const UPGRADE_STRATEGY: &[Key] = &[
-    part("max_unavailable_worker", Text).harmless(&["10%"]),
-    part("max_unavailable_controlplane", Text).harmless(&["1"]),
-    part("drain", Flag),
-    part("node_drain_input", Section(DRAIN)),
-];
-
-const DRAIN: &[Key] = &[
-    part("force", Flag),
-    part("ignore_daemonsets", Flag).harmless(&["true"]),
-    part("delete_local_data", Flag),
-    part("grace_period", Integer).harmless(&["-1"]),
-    part("timeout", Integer).harmless(&["120"]),
 ];

@@ -5,6 +5,7 @@ mod cloud;
 mod network;
 mod services;
 mod sources;
+mod upgrade;
 
 use super::schema::Shape::{Any, Flag, Integer, Section, Sections, Text, TextMap, Texts};
 use super::schema::{Key, honoured, later, left_out, our_section, ours, part, section};
@@ -86,7 +87,7 @@ pub const ROOT: &[Key] = &[
     later("bastion_host", Section(BASTION), "leave it out, and run `provision` where the hosts can be reached"),
     section("monitoring", addons::MONITORING),
     section("dns", addons::DNS),
-    later("upgrade_strategy", Section(addons::UPGRADE_STRATEGY), "leave it out: clusters are not upgraded yet"),
+    section("upgrade_strategy", upgrade::UPGRADE_STRATEGY),
     left_out("restore", Section(RESTORE), INTERNAL),
     left_out("rotate_certificates", Section(ROTATE_CERTIFICATES), INTERNAL),
     left_out("rotate_encryption_key", Flag, INTERNAL),
