@@ -253,19 +253,15 @@ fn new_etcd_record(cluster: &Cluster, completion: &Completion) -> EtcdRecord {
 }
 
 fn history(state: &State, loaded: &Loaded, etcd: &EtcdRecord) -> History {
-    let completed_nodes = state.current().map(|generation| nodes_of(&generation.config, loaded)).unwrap_or_default();
+    let completed = state.current().map(|generation| Box::new(completed(&generation.config, loaded)));
     let complete_etcd_members = etcd.seen_complete.iter().cloned().collect();
-    History { completed_nodes, complete_etcd_members, untouched: state.is_new() }
+    History { completed, complete_etcd_members, untouched: state.is_new() }
 }
 
-/// Nodes of a configuration that was applied once; if this version no longer reads it, those of today's file.
-fn nodes_of(text: &str, loaded: &Loaded) -> Vec<NodeName> {
-    let names = |cluster: &Cluster| cluster.nodes.iter().map(|node| node.name.clone()).collect();
-    if text == loaded.text {
-        return names(&loaded.cluster);
-    }
-    let earlier = super::load::cluster_of(text, &loaded.catalog);
-    names(earlier.as_ref().unwrap_or(&loaded.cluster))
+/// The cluster of a configuration that was applied once; if this version no longer reads it, that of today's file.
+fn completed(text: &str, loaded: &Loaded) -> Cluster {
+    let earlier = (text != loaded.text).then(|| super::load::cluster_of(text, &loaded.catalog)).flatten();
+    earlier.unwrap_or_else(|| loaded.cluster.clone())
 }
 
 /// The hosts that were reached.

@@ -100,7 +100,8 @@ fn component_waits(input: &Input<'_>, plan: &mut Plan) {
     for (node, host) in &input.desired.hosts {
         for (component, spec) in host.containers.iter().filter(|(component, _)| awaited(component)) {
             let container = host_id(node, &format!("container/{}", spec.name));
-            if !plan.has(&container) {
+            // What was replaced on its host was proven there.
+            if !plan.has(&container) || plan.swaps(&container) {
                 continue;
             }
             let id = host_id(node, &format!("healthy/{}", spec.name));

@@ -4,15 +4,16 @@ use crate::base::StepId;
 use crate::host::{Change, LogSource};
 use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
-use super::cluster_steps;
-use super::host_steps::{ALIVE, HostInput};
+use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
+use super::{cluster_steps, rolling};
 
 /// What has to be done about a container.
 enum Need {
     Run { reason: &'static str },
     Start { reason: String },
     Replace { differences: Vec<String> },
+    Swap { differences: Vec<String> },
     Refuse { reason: &'static str, differences: Vec<String> },
 }
 
@@ -24,11 +25,12 @@ fn need(host: &HostInput<'_>, spec: &ContainerSpec) -> Option<Need> {
         return (!seen.running).then(|| Need::Start { reason: reason() });
     }
     // What has no label of ours is somebody else's; what a first run has left never served anybody.
-    if seen.label.is_some() && !host.input.history.is_living() {
-        return Some(Need::Replace { differences });
+    if seen.label.is_none() {
+        let reason = "it is not provision's, and has the name of what cluster.yml asks for";
+        return Some(Need::Refuse { reason, differences });
     }
-    let reason = if seen.running { ALIVE } else { "it is not the container that cluster.yml asks for" };
-    Some(Need::Refuse { reason, differences })
+    let is_living = host.input.history.is_living();
+    Some(if is_living { Need::Swap { differences } } else { Need::Replace { differences } })
 }
 
 /// Runs, starts or replaces one container, or says why not.
@@ -44,6 +46,7 @@ pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSp
             plan.steps.push(remove(host, spec, differences));
             host.step(&id, title, "replaces the removed one".into(), run())
         }
+        Need::Swap { differences } => rolling::swap_container(host, component, spec, differences),
         Need::Refuse { reason, differences } => {
             plan.refusals.push(host.refusal(format!("container {}", spec.name), reason, differences));
             return;
@@ -54,6 +57,12 @@ pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSp
     after.push(host.id(&format!("image/docker/{}", spec.image.reference)));
     after.extend(prerequisites(host, component));
     plan.steps.push(Step { after, log: Some(LogSource::Container(spec.name.clone())), ..step });
+}
+
+/// Whether the container serves a living cluster and shall be another.
+pub(super) fn is_swapped(host: &HostInput<'_>, component: Component) -> bool {
+    let specs = host.wanted.containers.iter().filter(|(wanted, _)| *wanted == component);
+    specs.into_iter().any(|(_, spec)| matches!(need(host, spec), Some(Need::Swap { .. })))
 }
 
 fn remove(host: &HostInput<'_>, spec: &ContainerSpec, differences: Vec<String>) -> Step {

@@ -2,10 +2,11 @@
 
 use crate::desired::DesiredHost;
 use crate::host::Change;
-use crate::state::{Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry};
+use crate::state::{Component, Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry};
 
 use super::host_steps::{ALIVE, HostInput, mebibytes, missing_source};
 use super::step::{Action, Plan, Step};
+use super::{container_steps, rolling};
 
 /// How an observed entry differs from a wanted file.
 enum Difference {
@@ -101,6 +102,9 @@ fn files(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
     for file in host.wanted.files.iter().filter(is_small) {
         let Some(difference) = file_difference(host, file) else { continue };
         let line = format!("{}: {}", file.path, difference.describe());
+        if difference.is_of_content() && goes_with_swap(host, file) {
+            continue;
+        }
         if difference.is_of_content() && host.is_alive(file.component) {
             plan.refusals.push(host.refusal(format!("file {}", file.path), ALIVE, vec![line]));
         } else {
@@ -118,6 +122,9 @@ fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
         if seen == Some(&wanted) {
             continue;
         }
+        if seen.is_some() && link.component == Component::Kubelet && rolling::kubelet_is_swapped(host) {
+            continue;
+        }
         if seen.is_some() && host.is_alive(link.component) {
             let line = format!("{}: does not point to {}", link.path, link.target);
             plan.refusals.push(host.refusal(format!("link {}", link.path), ALIVE, vec![line]));
@@ -129,8 +136,45 @@ fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
     }
 }
 
+/// What changes together with a component that is replaced: kubelet's unit, and copies for people.
+fn goes_with_swap(host: &HostInput<'_>, file: &FileSpec) -> bool {
+    match file.component {
+        Component::Kubelet => (is_unit(file) || rolling::is_copy(&file.path)) && rolling::kubelet_is_swapped(host),
+        component => rolling::is_copy(&file.path) && container_steps::is_swapped(host, component),
+    }
+}
+
+fn is_unit(file: &FileSpec) -> bool {
+    file.path.starts_with("/etc/systemd/system/")
+}
+
+/// Small files of a component that are there with other content, each with a line that tells how they differ.
+pub(super) fn changed<'a>(
+    host: &'a HostInput<'_>,
+    component: Component,
+) -> impl Iterator<Item = (&'a FileSpec, String)> {
+    let files = host.wanted.files.iter().filter(move |file| file.component == component).filter(is_small);
+    files.filter_map(|file| {
+        let difference = file_difference(host, file).filter(Difference::is_of_content)?;
+        Some((file, format!("{}: {}", file.path, difference.describe())))
+    })
+}
+
+/// How the unit and the links of a service differ from what is wanted.
+pub(super) fn differences(host: &HostInput<'_>, component: Component) -> Vec<String> {
+    let units = changed(host, component).filter(|(file, _)| is_unit(file)).map(|(_, line)| line);
+    let links = host.wanted.links.iter().filter(|link| link.component == component).filter_map(|link| {
+        match host.snapshot.entries.get(&link.path)? {
+            ObservedEntry::Link { target } if *target == link.target => None,
+            ObservedEntry::Link { target } => Some(format!("{}: {target} instead of {}", link.path, link.target)),
+            _ => Some(format!("{}: no link", link.path)),
+        }
+    });
+    links.chain(units).collect()
+}
+
 /// Whether a run would write a file or link of this component: whoever reads it must be started again then.
-pub(super) fn rewrites(host: &HostInput<'_>, component: crate::state::Component) -> bool {
+pub(super) fn rewrites(host: &HostInput<'_>, component: Component) -> bool {
     let DesiredHost { files, links, .. } = host.wanted;
     let file = |file: &&FileSpec| file.component == component && file_difference(host, file).is_some();
     let link = |link: &&LinkSpec| {

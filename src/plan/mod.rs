@@ -14,9 +14,11 @@ mod preflight_network;
 mod readiness;
 mod refusal;
 mod render;
+mod rolling;
 mod runtime_configuration;
 mod runtime_steps;
 mod step;
+mod upgrade_rules;
 mod way_out;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,8 +53,8 @@ pub struct Sources {
 /// What the state folder knows that no look at the hosts can show.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// Nodes of the last completed generation; empty before the first one.
-    pub completed_nodes: Vec<NodeName>,
+    /// The cluster of the last completed generation; none before the first one.
+    pub completed: Option<Box<Cluster>>,
     /// etcd members that were once seen as full members: they never start with empty data again.
     pub complete_etcd_members: Vec<NodeName>,
     /// Whether no run has ever begun: nothing of ours can be anywhere.
@@ -62,7 +64,12 @@ pub struct History {
 impl History {
     /// Whether an `up` has ever ended well: from then on what runs is somebody's cluster.
     pub fn is_living(&self) -> bool {
-        !self.completed_nodes.is_empty()
+        self.completed.is_some()
+    }
+
+    /// Whether the last completed generation has this node.
+    fn has_node(&self, name: &NodeName) -> bool {
+        self.completed.as_ref().is_some_and(|cluster| cluster.node(name).is_some())
     }
 }
 
@@ -97,6 +104,7 @@ impl Input<'_> {
 pub fn make(input: &Input<'_>) -> Plan {
     let mut plan = Plan::default();
     refusal::topology(input, &mut plan);
+    upgrade_rules::add(input, &mut plan);
     refusal::certificates(input, &mut plan);
     refusal::kinds(input, &mut plan);
     for (name, wanted) in &input.desired.hosts {
@@ -105,6 +113,7 @@ pub fn make(input: &Input<'_>) -> Plan {
         }
     }
     cluster_steps::add(input, &mut plan);
+    rolling::order(input, &mut plan);
     keep_known_edges(&mut plan);
     plan
 }

@@ -277,7 +277,7 @@ pub fn leftovers(input: &Input<'_>) -> Vec<PreflightFinding> {
         let Some(snapshot) = input.snapshot(name) else { continue };
         let own = OwnFiles { wanted, snapshot };
         // A node of a completed generation is ours by record, even where somebody has emptied it.
-        if input.history.completed_nodes.contains(name) || own.certificate_is_there() {
+        if input.history.has_node(name) || own.certificate_is_there() {
             continue;
         }
         let Some(found) = own.foreign_entry() else { continue };

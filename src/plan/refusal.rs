@@ -28,13 +28,13 @@ pub(super) fn topology(input: &Input<'_>, plan: &mut Plan) {
     if !input.history.is_living() {
         return;
     }
-    for name in &input.history.completed_nodes {
-        if input.cluster.node(name).is_none() {
-            plan.refusals.push(removed_node(name));
+    for node in input.history.completed.iter().flat_map(|cluster| &cluster.nodes) {
+        if input.cluster.node(&node.name).is_none() {
+            plan.refusals.push(removed_node(&node.name));
         }
     }
     for node in &input.cluster.nodes {
-        let known = input.history.completed_nodes.contains(&node.name);
+        let known = input.history.has_node(&node.name);
         if !known && (node.roles.etcd || node.roles.control_plane) {
             plan.refusals.push(added_member(&node.name));
         }
@@ -119,8 +119,8 @@ pub(super) fn kinds(input: &Input<'_>, plan: &mut Plan) {
 fn unknown_nodes(input: &Input<'_>, plan: &mut Plan) {
     let ObservedApi::Reached { objects, .. } = &input.observed.api else { return };
     let strangers = objects.keys().filter(|key| is_node(key)).filter(|key| {
-        let known = |name: &NodeName| name.as_str() == key.name;
-        !input.cluster.nodes.iter().any(|node| known(&node.name)) && !input.history.completed_nodes.iter().any(known)
+        let mut known = input.history.completed.iter().flat_map(|cluster| &cluster.nodes).chain(&input.cluster.nodes);
+        !known.any(|node| node.name.as_str() == key.name)
     });
     for key in strangers {
         plan.refusals.push(Refusal {

@@ -24,6 +24,13 @@ impl Plan {
         self.steps.is_empty() && self.refusals.is_empty()
     }
 
+    /// Whether this step replaces a component on its host.
+    pub(super) fn swaps(&self, id: &StepId) -> bool {
+        let is_swap = |change: &Change| matches!(change, Change::Swap(_));
+        let swaps = |step: &Step| matches!(&step.action, Action::Change(changes) if changes.iter().any(is_swap));
+        self.steps.iter().any(|step| &step.id == id && swaps(step))
+    }
+
     pub(super) fn has(&self, id: &StepId) -> bool {
         self.steps.iter().any(|step| &step.id == id)
     }

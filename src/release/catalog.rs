@@ -205,7 +205,9 @@ mod tests {
     #[test]
     fn an_unknown_minor_names_the_nearest() {
         let catalog = Catalog::shipped().unwrap();
-        for (asked, nearest) in [("v1.23.0", "v1.24.17"), ("v1.26.0", "v1.25.4"), ("v1.99.0", "v1.34.1"), ("v1.30.0", "v1.34.1")] {
+        for (asked, nearest) in
+            [("v1.23.0", "v1.24.17"), ("v1.26.0", "v1.25.4"), ("v1.99.0", "v1.34.1"), ("v1.30.0", "v1.34.1")]
+        {
             let error = catalog.release(&version(asked)).unwrap_err();
             assert_eq!(error, CatalogError::UnknownMinor { version: version(asked), nearest: version(nearest) });
         }

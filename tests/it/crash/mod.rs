@@ -5,6 +5,7 @@ mod addons;
 mod bundle;
 mod disk;
 mod engines;
+mod upgrade;
 mod world;
 
 use std::fs;
@@ -41,8 +42,9 @@ fn cluster_file(key: &Path, nodes: usize, workers: usize, rest: &str) -> String 
         format!("  - {{address: 10.9.0.{number}, hostname_override: h{number}, user: root, role: {role}}}\n")
     };
     let list: String = (1..=nodes + workers).map(node).collect();
+    let version = if rest.contains("kubernetes_version:") { "" } else { "kubernetes_version: v1.34.1\n" };
     format!(
-        "cluster_name: crash\nkubernetes_version: v1.34.1\nssh_key_path: {}\nnetwork: {{plugin: flannel}}\nnodes:\n{list}{rest}",
+        "cluster_name: crash\n{version}ssh_key_path: {}\nnetwork: {{plugin: flannel}}\nnodes:\n{list}{rest}",
         key.display()
     )
 }
@@ -64,6 +66,20 @@ impl Desk {
         bundle::write(&bundle, &desk.load(1, 0).release, word);
         let bundles = Bundles::open(&[bundle]).unwrap();
         Self { bundles, ..desk }
+    }
+
+    /// One with bundles of these versions.
+    fn of(versions: &[&str]) -> Self {
+        let desk = Self::new();
+        let bundle = |version: &&str| {
+            let folder = desk.folder.path().join(version);
+            fs::create_dir(&folder).unwrap();
+            let loaded = desk.load_with(1, 0, &format!("kubernetes_version: {version}\n"));
+            bundle::write(&folder, &loaded.release, "");
+            folder
+        };
+        let folders: Vec<PathBuf> = versions.iter().map(bundle).collect();
+        Self { bundles: Bundles::open(&folders).unwrap(), ..desk }
     }
 
     fn load(&self, nodes: usize, workers: usize) -> Loaded {
@@ -224,13 +240,16 @@ impl Case {
     }
 
     fn dies_at_every_host_call(&self) {
-        let desk = Desk::new();
-        let (calls, _, wanted) = self.undisturbed(&desk);
+        self.dies_at_every_host_call_on(&Desk::new());
+    }
+
+    fn dies_at_every_host_call_on(&self, desk: &Desk) {
+        let (calls, _, wanted) = self.undisturbed(desk);
         let mut tried = 0;
         for call in 0..calls {
             for moment in [Moment::Before, Moment::Within, Moment::After] {
                 let what = format!("{}: host call {call} of {calls}, {moment:?}", self.name);
-                self.recovers(&desk, &wanted, Loss::Nothing, |_, process| process.dies_at(call, moment), &what);
+                self.recovers(desk, &wanted, Loss::Nothing, |_, process| process.dies_at(call, moment), &what);
                 tried += 1;
             }
         }

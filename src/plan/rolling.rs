@@ -1,0 +1,287 @@
+//! Changes of what runs: each component is replaced on its host, with proof and a way back, and one after another so that
+//! the cluster goes on serving.
+
+use std::collections::BTreeSet;
+
+use crate::base::{NodeName, StepId};
+use crate::cluster::Node;
+use crate::desired::UnitSpec;
+use crate::host::{Change, ClientFiles, LogSource, Probe, Proof, Replacement, Swap};
+use crate::state::{Component, ContainerSpec, FileSpec};
+
+use super::Input;
+use super::file_steps;
+use super::host_steps::HostInput;
+use super::step::{Action, Plan, Step};
+
+/// Certificates with which every host may ask an apiserver whether it is ready, and nothing else.
+const PROBE_AUTHORITY: &str = "/etc/kubernetes/ssl/api-proxy/ca.crt";
+const PROBE_CLIENT: &str = "/etc/kubernetes/ssl/api-proxy/client.pem";
+/// kubelet's own, with which it may read its Node.
+const KUBELET: &str = "/etc/kubernetes/ssl/kubelet";
+/// Seconds for the first sign of health: three times the slowest start that was seen on two busy cores.
+const PATIENCE: u32 = 90;
+/// Seconds without a restart after which a container is believed.
+const CONTAINER_STAYS: u32 = 2;
+/// The same of kubelet, which may live for ten seconds before it finds what ends it.
+const KUBELET_STAYS: u32 = 12;
+
+/// The step that replaces a container which serves a living cluster.
+pub(super) fn swap_container(
+    host: &HostInput<'_>,
+    component: Component,
+    spec: &ContainerSpec,
+    differences: Vec<String>,
+) -> Step {
+    let new = Box::new(spec.clone());
+    let replacement = match component {
+        // Nothing on the node may be without a way to the API, not even for a moment.
+        Component::ApiProxy => Replacement::BesideOld(new),
+        _ => Replacement::Container(new),
+    };
+    let (files, lines) = copies(host, component);
+    let proof = Proof { probes: vec![probe(component)], stays_seconds: CONTAINER_STAYS };
+    let change = Change::Swap(Box::new(Swap { replacement, files, proof, patience_seconds: PATIENCE }));
+    let title = format!("replace container {}", spec.name);
+    let reason = summary(&differences);
+    let step = host.step(&format!("container/{}", spec.name), title, reason, Action::Change(vec![change]));
+    Step { details: differences.into_iter().chain(lines).collect(), ..step }
+}
+
+/// What of a component shows on its host that it works.
+fn probe(component: Component) -> Probe {
+    let path = |path: &str| path.to_owned();
+    match component {
+        Component::Etcd => Probe::Http { port: 2381, path: path("/health") },
+        Component::KubeApiserver => ready(6443),
+        Component::ApiProxy => ready(6444),
+        Component::KubeControllerManager | Component::KubeScheduler => Probe::Https {
+            port: component.health_port().unwrap_or_default(),
+            path: path("/healthz"),
+            authority: None,
+            client: None,
+        },
+        _ => Probe::Http { port: component.health_port().unwrap_or(10248), path: path("/healthz") },
+    }
+}
+
+fn ready(port: u16) -> Probe {
+    let client = ClientFiles { certificate: PROBE_CLIENT.into(), key: PROBE_CLIENT.into() };
+    Probe::Https { port, path: "/readyz".into(), authority: Some(PROBE_AUTHORITY.into()), client: Some(client) }
+}
+
+/// The step that replaces kubelet, where its unit or its program is another.
+pub(super) fn swap_kubelet(host: &HostInput<'_>, unit: &UnitSpec) -> Option<Step> {
+    if !kubelet_is_swapped(host) {
+        return None;
+    }
+    let is_unit = |file: &&FileSpec| file.component == Component::Kubelet && file.path.ends_with(&unit.name);
+    let unit_file = host.wanted.files.iter().find(is_unit)?.clone();
+    let links = host.wanted.links.iter().filter(|link| link.component == Component::Kubelet).cloned().collect();
+    let (files, copies) = copies(host, Component::Kubelet);
+    let client = ClientFiles { certificate: format!("{KUBELET}/client.crt"), key: format!("{KUBELET}/client.key") };
+    let node = Probe::Node {
+        name: host.name.to_string(),
+        version: host.input.cluster.version.to_string(),
+        authority: format!("{KUBELET}/ca.crt"),
+        client,
+    };
+    let proof = Proof { probes: vec![probe(Component::Kubelet), node], stays_seconds: KUBELET_STAYS };
+    let mut details = file_steps::differences(host, Component::Kubelet);
+    details.extend(copies);
+    let replacement = Replacement::Unit { name: unit.name.clone(), unit_file, links };
+    let change = Change::Swap(Box::new(Swap { replacement, files, proof, patience_seconds: PATIENCE }));
+    let title = format!("replace {}", unit.name);
+    let reason = summary(&details);
+    let step = host.step(&format!("unit/{}", unit.name), title, reason, Action::Change(vec![change]));
+    Some(Step { details, log: Some(LogSource::Unit(unit.name.clone())), ..step })
+}
+
+/// Whether kubelet runs in a living cluster and shall run otherwise.
+pub(super) fn kubelet_is_swapped(host: &HostInput<'_>) -> bool {
+    host.is_alive(Component::Kubelet) && !file_steps::differences(host, Component::Kubelet).is_empty()
+}
+
+/// Files that only tell people what runs: they change with it.
+fn copies(host: &HostInput<'_>, component: Component) -> (Vec<FileSpec>, Vec<String>) {
+    file_steps::changed(host, component)
+        .filter(|(file, _)| is_copy(&file.path))
+        .map(|(file, line)| (file.clone(), line))
+        .unzip()
+}
+
+/// Copies lie directly in the tool's folder and in that of the records; what components read lies deeper.
+pub(super) fn is_copy(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/etc/kubernetes/") else { return false };
+    !rest.contains('/') || rest.starts_with("manifests/")
+}
+
+fn summary(differences: &[String]) -> String {
+    match differences {
+        [] => "it runs otherwise than it shall".into(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first}, and {} more", rest.len()),
+    }
+}
+
+/// In what order components are replaced; each phase is over on all nodes before the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    ApiProxy,
+    Etcd,
+    Apiserver,
+    /// Controller-manager and scheduler.
+    Controllers,
+    /// kubelet and kube-proxy.
+    Node,
+}
+
+impl Phase {
+    /// One node at a time.
+    const CONTROL_PLANE: [Self; 4] = [Self::ApiProxy, Self::Etcd, Self::Apiserver, Self::Controllers];
+
+    fn of(name: &str) -> Self {
+        match name {
+            "api-proxy" => Self::ApiProxy,
+            "etcd" => Self::Etcd,
+            "kube-apiserver" => Self::Apiserver,
+            "kube-controller-manager" | "kube-scheduler" => Self::Controllers,
+            _ => Self::Node,
+        }
+    }
+}
+
+/// A swap of the plan.
+struct Move {
+    id: StepId,
+    host: NodeName,
+    phase: Phase,
+}
+
+fn moves(plan: &Plan) -> Vec<Move> {
+    let of = |step: &Step| {
+        let Action::Change(changes) = &step.action else { return None };
+        let swap = changes.iter().find_map(|change| if let Change::Swap(swap) = change { Some(swap) } else { None })?;
+        let phase = Phase::of(swap.replacement.name());
+        Some(Move { id: step.id.clone(), host: step.host.clone()?, phase })
+    };
+    plan.steps.iter().filter_map(of).collect()
+}
+
+/// Puts all replacements in order. Everything that they need is on all hosts before the first one begins.
+pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
+    let moves = moves(plan);
+    if moves.is_empty() {
+        return;
+    }
+    let mut edges = Edges { before: staging(plan), ..Edges::default() };
+    for phase in Phase::CONTROL_PLANE {
+        for node in &input.cluster.nodes {
+            let steps = moves.iter().filter(|step| step.phase == phase && step.host == node.name);
+            let mut done: Vec<StepId> = steps.map(|step| step.id.clone()).collect();
+            if done.is_empty() {
+                continue;
+            }
+            edges.require(&done);
+            // An apiserver's own wait is the end of its replacement.
+            done.extend(follow_ups(plan, &node.name, &["api"]).filter(|_| phase == Phase::Apiserver));
+            edges.before = done;
+        }
+    }
+    let nodes = nodes(input, plan, &moves, &mut edges);
+    edges.apply(plan);
+    addons_last(plan, &nodes);
+}
+
+/// What has to hold before steps may begin.
+#[derive(Default)]
+struct Edges {
+    /// Ends of what comes before whatever is required next.
+    before: Vec<StepId>,
+    all: Vec<(StepId, Vec<StepId>)>,
+}
+
+impl Edges {
+    fn require(&mut self, steps: &[StepId]) {
+        self.all.extend(steps.iter().map(|step| (step.clone(), self.before.clone())));
+    }
+
+    fn apply(self, plan: &mut Plan) {
+        for (id, before) in self.all {
+            if let Some(step) = plan.steps.iter_mut().find(|step| step.id == id) {
+                step.after.extend(before);
+            }
+        }
+    }
+}
+
+/// Images, programs and files: bringing them disturbs nobody.
+fn staging(plan: &Plan) -> Vec<StepId> {
+    let brings = |step: &&Step| {
+        let Some(host) = &step.host else { return false };
+        let rest = step.id.0.strip_prefix(&format!("{host}/")).unwrap_or_default();
+        ["file", "image/", "kernel", "packages", "runtime"].iter().any(|start| rest.starts_with(start))
+    };
+    plan.steps.iter().filter(brings).map(|step| step.id.clone()).collect()
+}
+
+fn follow_ups<'a>(plan: &'a Plan, node: &'a NodeName, names: &'a [&str]) -> impl Iterator<Item = StepId> + 'a {
+    let ids = names.iter().map(move |name| StepId(format!("{node}/{name}")));
+    ids.filter(|id| plan.has(id))
+}
+
+/// kubelet and kube-proxy, control planes first, as many nodes at once as `upgrade_strategy` allows. Gives the last step of
+/// each node.
+fn nodes(input: &Input<'_>, plan: &Plan, moves: &[Move], edges: &mut Edges) -> Vec<StepId> {
+    let moved = |node: &&Node| moves.iter().any(|step| step.phase == Phase::Node && step.host == node.name);
+    let is_plain_worker = |node: &&Node| node.roles.worker && !node.roles.control_plane && !node.roles.etcd;
+    let (workers, others): (Vec<&Node>, Vec<&Node>) =
+        input.cluster.nodes.iter().filter(moved).partition(is_plain_worker);
+    let mut ends = Vec::new();
+    for (group, at_once) in [(others, 1), (workers.clone(), input.cluster.upgrade.batch(workers.len()))] {
+        let before = edges.before.clone();
+        let mut group_ends: Vec<Vec<StepId>> = Vec::new();
+        for (number, node) in group.into_iter().enumerate() {
+            edges.before = match number.checked_sub(at_once) {
+                Some(earlier) => group_ends[earlier].clone(),
+                None => before.clone(),
+            };
+            group_ends.push(node_steps(plan, moves, &node.name, edges));
+        }
+        if !group_ends.is_empty() {
+            edges.before = group_ends.iter().flatten().cloned().collect();
+        }
+        ends.extend(group_ends.into_iter().flatten());
+    }
+    ends
+}
+
+/// One node: kubelet, then kube-proxy, then Ready. Gives its ends.
+fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -> Vec<StepId> {
+    let ids = moves.iter().filter(|step| step.phase == Phase::Node && step.host == *node).map(|step| step.id.clone());
+    let (kubelet, others): (Vec<StepId>, Vec<StepId>) = ids.partition(|id| id.0.contains("/unit/"));
+    for steps in [&kubelet, &others] {
+        if !steps.is_empty() {
+            edges.require(steps);
+            edges.before.clone_from(steps);
+        }
+    }
+    let mut ends = edges.before.clone();
+    ends.extend(follow_ups(plan, node, &["ready"]));
+    ends
+}
+
+/// Add-ons come when all nodes have what they may need; what only waits for a node does not wait for them.
+fn addons_last(plan: &mut Plan, ends: &[StepId]) {
+    let applies = |step: &Step| matches!(step.action, Action::Apply(_) | Action::Note(_) | Action::RequireKinds(_));
+    let addons: BTreeSet<StepId> = plan.steps.iter().filter(|step| applies(step)).map(|step| step.id.clone()).collect();
+    let hosts: BTreeSet<StepId> =
+        plan.steps.iter().filter(|step| step.host.is_some()).map(|step| step.id.clone()).collect();
+    for step in &mut plan.steps {
+        if hosts.contains(&step.id) {
+            step.after.retain(|id| !addons.contains(id));
+        } else if addons.contains(&step.id) {
+            step.after.extend(ends.iter().cloned());
+        }
+    }
+}
