@@ -9,8 +9,9 @@ use crate::host::{Change, HostError, SharedHost};
 use crate::plan::{Action, Step};
 use crate::state::{Inventory, ResourceKind};
 
+use super::drain::NotEmpty;
 use super::explain::NotReady;
-use super::{Context, objects, waiter};
+use super::{Context, drain, objects, waiter};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum StepError {
     /// What an add-on brings did not get ready.
     #[error(transparent)]
     NotReady(#[from] Box<NotReady>),
+    /// A node's pods did not leave it.
+    #[error(transparent)]
+    NotEmpty(#[from] Box<NotEmpty>),
     /// The API knows none of these kinds.
     #[error("the cluster serves no {}; check apiVersion and kind: kubectl api-resources", kinds(.0))]
     Unserved(Vec<ResourceKind>),
@@ -96,6 +100,9 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::Note(entries) => objects::note(entries, context).await?,
         Action::Delete(deletions) => objects::delete(&step.id, deletions, context, halted).await?,
         Action::RequireKinds(kinds) => objects::require_kinds(kinds, context).await?,
+        Action::Cordon(node) => endpoints.cordon(context.world.epoch, node).await?,
+        Action::Drain { node, options } => drain::drain(&step.id, node, options, context, halted).await?,
+        Action::Uncordon(node) => endpoints.uncordon(context.world.epoch, node).await?,
         Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Runs a plan: what has no edge between it runs at once, and only this module knows what is running.
 
 mod actions;
+mod drain;
 mod explain;
 mod objects;
 mod scheduler;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::event::EventSink;
 
 pub use actions::StepError;
+pub use drain::NotEmpty;
 pub use explain::NotReady;
 pub use scheduler::{Outcome, run};
 pub use world::{RunLog, World};

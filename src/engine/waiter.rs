@@ -66,11 +66,26 @@ impl From<EndpointError> for Not {
     }
 }
 
-/// Asks until it holds.
+/// Asks until it holds, for as long as the run waits for anything.
 pub(super) async fn poll<F, E>(
     step: &StepId,
     context: &Context<'_>,
     halted: &AtomicBool,
+    probe: impl Fn() -> F,
+) -> Result<(), StepError>
+where
+    F: Future<Output = Result<(), E>>,
+    Not: From<E>,
+{
+    poll_for(step, context, halted, context.world.patience, probe).await
+}
+
+/// Asks until it holds, or for this long.
+pub(super) async fn poll_for<F, E>(
+    step: &StepId,
+    context: &Context<'_>,
+    halted: &AtomicBool,
+    patience: Duration,
     probe: impl Fn() -> F,
 ) -> Result<(), StepError>
 where
@@ -91,8 +106,8 @@ where
         if halted.load(Ordering::Relaxed) {
             return Err(StepError::Abandoned);
         }
-        if started.elapsed() > context.world.patience {
-            return Err(StepError::TimedOut { seconds: context.world.patience.as_secs(), reason });
+        if started.elapsed() > patience {
+            return Err(StepError::TimedOut { seconds: patience.as_secs(), reason });
         }
         if reason != last {
             context.events.emit(Event::StepWaits { step: step.clone(), reason: reason.clone() });

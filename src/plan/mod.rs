@@ -3,6 +3,7 @@
 mod addon_steps;
 mod cluster_steps;
 mod container_steps;
+mod drain;
 mod file_steps;
 mod host_steps;
 mod inventory_steps;
@@ -30,6 +31,10 @@ use crate::host::{Pull, Transfer};
 use crate::pki::RenewalDue;
 use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedHost};
 
+pub use drain::{
+    Blocked, BudgetState, DrainForecast, DrainInput, DrainWarning, Obstacle, PodRef, Stay, drain_steps, forecast,
+    owners, tolerates_cordon, uncordon_step,
+};
 pub use inventory_steps::strangers;
 pub use missing_image::MissingImage;
 pub use object_difference::{Difference, object_difference};
@@ -113,6 +118,7 @@ pub fn make(input: &Input<'_>) -> Plan {
         }
     }
     cluster_steps::add(input, &mut plan);
+    drain::leftover_cordons(input, &mut plan);
     rolling::order(input, &mut plan);
     keep_known_edges(&mut plan);
     plan

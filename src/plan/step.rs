@@ -1,6 +1,7 @@
 //! Steps and the plan that they make up.
 
 use crate::base::{NodeName, StepId};
+use crate::cluster::DrainOptions;
 use crate::desired::NodeMetadata;
 use crate::host::{Change, LogSource};
 use crate::state::{Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind};
@@ -88,6 +89,17 @@ pub enum Action {
     RequireKinds(Vec<ResourceKind>),
     /// Sets labels and taints of a Node.
     SetNodeMetadata(NodeMetadata),
+    /// Keeps new pods from a node, unless the operator does so already.
+    Cordon(NodeName),
+    /// Evicts the pods of a cordoned node and waits until they are gone. Where they do not go, the tool's cordon is lifted.
+    Drain {
+        /// Which.
+        node: NodeName,
+        /// How.
+        options: DrainOptions,
+    },
+    /// Lets new pods onto a node, unless it was the operator who kept them away.
+    Uncordon(NodeName),
     /// Waits, and changes nothing.
     Wait(Condition),
 }

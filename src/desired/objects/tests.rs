@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::base::{KubernetesVersion, NodeName};
 use crate::cluster::{
-    Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget, Taint,
+    Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget, Taint, UpgradeStrategy,
 };
 use crate::release::Catalog;
 
@@ -54,6 +54,7 @@ fn cluster(version: &str, nodes: u8) -> Cluster {
         addons: Vec::new(),
         dns: Some(Default::default()),
         metrics: Some(Default::default()),
+        upgrade: UpgradeStrategy::default(),
     }
 }
 

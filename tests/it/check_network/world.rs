@@ -16,7 +16,7 @@ use provision::host::{
     ByteStream, Change, HostError, HostStream, LogSource, LookRequest, ReadHost, SharedHost, WriteHost,
 };
 use provision::https::Meter;
-use provision::kubeapi::{Collection, PodTrouble};
+use provision::kubeapi::{Collection, Eviction, EvictionAnswer, PodTrouble};
 use provision::ops::{Connections, Reach, TrialReach};
 use provision::state::{
     Deletion, HostSnapshot, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind,
@@ -299,6 +299,14 @@ impl ReadEndpoints for World {
         let stored = self.objects().clone();
         Box::pin(ready(Ok(stored.into_iter().filter(|(key, _)| key.kind == "Node").collect())))
     }
+
+    fn pods_on<'a>(&'a self, _: &'a NodeName) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        unasked()
+    }
+
+    fn disruption_budgets(&self) -> BoxFuture<'_, Result<Vec<Value>, EndpointError>> {
+        unasked()
+    }
 }
 
 impl Endpoints for World {
@@ -314,6 +322,18 @@ impl Endpoints for World {
     }
 
     fn set_node_metadata<'a>(&'a self, _: Epoch, _: &'a NodeMetadata) -> BoxFuture<'a, Result<(), EndpointError>> {
+        unasked()
+    }
+
+    fn cordon<'a>(&'a self, _: Epoch, _: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        unasked()
+    }
+
+    fn uncordon<'a>(&'a self, _: Epoch, _: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        unasked()
+    }
+
+    fn evict<'a>(&'a self, _: Epoch, _: &'a Eviction) -> BoxFuture<'a, Result<EvictionAnswer, EndpointError>> {
         unasked()
     }
 }

@@ -4,6 +4,7 @@
 mod addons;
 mod bundle;
 mod disk;
+mod drain;
 mod engines;
 mod upgrade;
 mod world;
@@ -333,6 +334,9 @@ fn announced(plan: &Plan) -> Vec<Write> {
                 add(format!("delete {}", keys.join(", ")));
             }
             Action::SetNodeMetadata(_) => add("labels and taints".into()),
+            Action::Cordon(_) => add("cordon".into()),
+            Action::Drain { .. } => add("drain".into()),
+            Action::Uncordon(_) => add("uncordon".into()),
             Action::VerifyRuntime | Action::Wait(_) | Action::RequireKinds(_) => {}
         }
     }

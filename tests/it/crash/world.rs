@@ -12,7 +12,7 @@ use provision::endpoints::{Credentials, EndpointError, Endpoints, ReadEndpoints}
 use provision::event::EventSink;
 use provision::host::{Change, FakeHost, FakeProcess, HostError, HostStream, LogSource, LookRequest, Moment};
 use provision::host::{ReadHost, SharedHost, WriteHost};
-use provision::kubeapi::PodTrouble;
+use provision::kubeapi::{CORDONED_ANNOTATION, Eviction, EvictionAnswer, PodTrouble, is_cordoned_by_us};
 use provision::ops::{Connections, Reach};
 use provision::state::{Deletion, HostSnapshot, Object, ObjectKey, ObservedEntry, ObservedEtcdMember, Owner};
 use provision::state::{ImageReference, Resident, Resource, ResourceKind};
@@ -33,6 +33,8 @@ pub struct World {
     pub writes: Arc<Mutex<Vec<Write>>>,
     /// Workloads that never get ready, and why.
     pub broken: Arc<Mutex<BTreeMap<String, String>>>,
+    /// Requests in which an eviction is still refused, by the budget that refuses.
+    pub held: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl World {
@@ -90,8 +92,7 @@ impl World {
 
     fn register(&self, node: &NodeName) {
         let key = ObjectKey::node(node);
-        let new =
-            || json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node, "labels": {} }, "spec": {} });
+        let new = || json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node, "labels": {}, "annotations": {} }, "spec": {} });
         self.stored().entry(key).or_insert_with(new);
     }
 
@@ -131,6 +132,45 @@ impl World {
     /// An object that somebody else deletes.
     pub fn remove(&self, kind: &str, name: &str) {
         self.stored().retain(|key, _| key.kind != kind || key.name != name);
+    }
+
+    /// All objects of a kind.
+    pub fn of_kind(&self, kind: &str) -> Vec<Value> {
+        let stored = self.stored();
+        stored.iter().filter(|(key, _)| key.kind == kind).map(|(_, object)| object.clone()).collect()
+    }
+
+    /// etcd and the API as a process reaches them.
+    pub fn endpoints(&self, process: &FakeProcess) -> Arc<dyn Endpoints> {
+        Arc::new(FakeEndpoints { world: self.clone(), process: process.clone() })
+    }
+
+    /// A Node as the API holds it.
+    pub fn node(&self, name: &str) -> Value {
+        self.stored()[&ObjectKey::node(&NodeName::new(name).unwrap())].clone()
+    }
+
+    fn set_cordon(&self, node: &NodeName, cordoned: bool) {
+        let mut stored = self.stored();
+        let Some(node) = stored.get_mut(&ObjectKey::node(node)) else { return };
+        if !cordoned && is_cordoned_by_us(node) {
+            node["metadata"]["annotations"].as_object_mut().unwrap().remove(CORDONED_ANNOTATION);
+            node["spec"].as_object_mut().unwrap().remove("unschedulable");
+        } else if cordoned && node["spec"]["unschedulable"] != true {
+            node["metadata"]["annotations"][CORDONED_ANNOTATION] = json!("true");
+            node["spec"]["unschedulable"] = json!(true);
+        }
+    }
+
+    /// The budget that still refuses a pod's eviction; each question brings it nearer to yielding.
+    fn refuses(&self, pod: &str) -> Option<String> {
+        let name =
+            self.stored().values().find(|live| live["metadata"]["name"] == pod)?["metadata"]["labels"]["app"].clone();
+        let name = name.as_str().unwrap_or_default().to_owned();
+        let mut held = self.held.lock().unwrap();
+        let left = held.get_mut(&name).filter(|left| **left > 0)?;
+        *left -= 1;
+        Some(name)
     }
 
     /// Whether the API holds an object.
@@ -213,7 +253,7 @@ impl Reach for FakeReach {
         _: &BTreeMap<NodeName, SharedHost>,
         _: &Credentials,
     ) -> Result<Arc<dyn Endpoints>, EndpointError> {
-        Ok(Arc::new(FakeEndpoints { world: self.world.clone(), process: self.process.clone() }))
+        Ok(self.world.endpoints(&self.process))
     }
 }
 
@@ -425,6 +465,16 @@ impl ReadEndpoints for FakeEndpoints {
         Box::pin(ready(self.api("listing pods").map(|()| pods())))
     }
 
+    fn pods_on<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        let on_it = |pod: &Value| pod["spec"]["nodeName"] == node.as_str();
+        let pods = || self.world.of_kind("Pod").into_iter().filter(on_it).collect();
+        Box::pin(ready(self.api("listing pods").map(|()| pods())))
+    }
+
+    fn disruption_budgets(&self) -> BoxFuture<'_, Result<Vec<Value>, EndpointError>> {
+        Box::pin(ready(self.api("listing budgets").map(|()| self.world.of_kind("PodDisruptionBudget"))))
+    }
+
     fn troubles<'a>(&'a self, workload: &'a Value) -> BoxFuture<'a, Result<Vec<PodTrouble>, EndpointError>> {
         let name = workload["metadata"]["name"].as_str().unwrap_or_default();
         let trouble = |reason: &String| PodTrouble {
@@ -491,5 +541,27 @@ impl Endpoints for FakeEndpoints {
             }
         });
         Box::pin(ready(result))
+    }
+
+    fn cordon<'a>(&'a self, _: Epoch, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        self.world.writes.lock().unwrap().push((node.to_string(), "cordon".into()));
+        Box::pin(ready(self.write("cordoning", |_| self.world.set_cordon(node, true))))
+    }
+
+    fn uncordon<'a>(&'a self, _: Epoch, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        self.world.writes.lock().unwrap().push((node.to_string(), "uncordon".into()));
+        Box::pin(ready(self.write("uncordoning", |_| self.world.set_cordon(node, false))))
+    }
+
+    fn evict<'a>(&'a self, _: Epoch, eviction: &'a Eviction) -> BoxFuture<'a, Result<EvictionAnswer, EndpointError>> {
+        let (name, uid) = (eviction.name.clone(), eviction.uid.clone());
+        if let Some(budget) = self.world.refuses(&name) {
+            let message = format!("The disruption budget {budget} needs 2 healthy pods and has 2 currently");
+            return Box::pin(ready(Ok(EvictionAnswer::Budget { budget: Some(budget), message })));
+        }
+        let key =
+            ObjectKey { api_version: "v1".into(), kind: "Pod".into(), namespace: eviction.namespace.clone(), name };
+        let result = self.write("evicting", |_| self.world.delete(&Deletion { key, uid }));
+        Box::pin(ready(result.map(|()| EvictionAnswer::Accepted)))
     }
 }
