@@ -37,6 +37,6 @@ pub use input::{Input, PayloadPin, Pins};
 pub use kubelet::kubelet_path;
 pub use look::look_request;
 pub use merge::{MergeError, merge};
-pub use objects::{KEEP, MANAGED_BY, NETWORK, STAMP, complete, complete_objects, object_keys, objects};
+pub use objects::{KEEP, MANAGED_BY, NETWORK, POD_SECURITY, STAMP, complete, complete_objects, object_keys, objects};
 pub use render::render;
 pub use runtime::{RESTARTS_DUE, predicted_cgroup_driver};

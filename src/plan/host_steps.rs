@@ -197,7 +197,11 @@ fn image_id(image: &DesiredImage) -> String {
 }
 /// Containers with our label that nothing asks for: a role was taken from the node.
 fn strangers(host: &HostInput<'_>, plan: &mut Plan) {
-    let wanted = |name: &str| host.wanted.containers.iter().any(|(_, spec)| spec.name == name);
+    // What an interrupted replacement has left goes with the next one.
+    let wanted = |name: &str| {
+        let name = name.strip_suffix(".next").unwrap_or(name);
+        host.wanted.containers.iter().any(|(_, spec)| spec.name == name)
+    };
     for seen in host.snapshot.containers.values().filter(|seen| seen.label.is_some() && !wanted(&seen.name)) {
         let reason = "cluster.yml no longer asks for it on this node; taking a role from a node is not supported yet";
         let refusal = host.refusal(format!("container {}", seen.name), reason, Vec::new());

@@ -11,7 +11,7 @@ use super::object_difference::object_difference;
 use super::refusal::Refusal;
 use super::step::{Action, Plan, Step};
 use crate::base::StepId;
-use crate::desired::{KEEP, MANAGED_BY};
+use crate::desired::{KEEP, MANAGED_BY, POD_SECURITY};
 use crate::state::{Deletion, Inventory, InventoryEntry, ObjectKey, ObservedApi, Resident, Resource, ResourceKind};
 
 /// The step that writes down what the plan will apply. Everything that is applied comes after it.
@@ -111,7 +111,8 @@ pub(super) fn prune(input: &Input<'_>, plan: &mut Plan) {
     let ObservedApi::Reached { .. } = &input.observed.api else { return };
     let Ok(stored) = stored(input) else { return };
     let wanted = |key: &ObjectKey| input.desired.objects.iter().any(|object| object.key.is_same_object(key));
-    let leftovers: Vec<&InventoryEntry> = stored.entries().iter().filter(|entry| !wanted(&entry.key)).collect();
+    let is_left = |entry: &&InventoryEntry| !wanted(&entry.key) && !is_way_back(input, entry);
+    let leftovers: Vec<&InventoryEntry> = stored.entries().iter().filter(is_left).collect();
     if leftovers.is_empty() {
         return;
     }
@@ -119,7 +120,14 @@ pub(super) fn prune(input: &Input<'_>, plan: &mut Plan) {
     for stage in Stage::ALL.into_iter().rev() {
         delete(input, stage, &judged, plan);
     }
-    forget(&judged, noted(input, &stored), wanted, plan);
+    forget(input, &judged, noted(input, &stored), wanted, plan);
+}
+
+/// Policies of a version that has no more use for them stay, with the roles that allow their use: who goes back to the
+/// version before finds pods admitted as ever.
+fn is_way_back(input: &Input<'_>, entry: &InventoryEntry) -> bool {
+    let is_wanted = |object: &crate::state::Object| object.addon == entry.addon;
+    entry.addon == POD_SECURITY && !input.desired.objects.iter().any(is_wanted)
 }
 
 /// Namespaces and definitions come last: what is deleted does not hold them.
@@ -254,13 +262,14 @@ fn why(input: &Input<'_>, entry: &InventoryEntry) -> String {
 
 /// Takes out of the inventory what is gone and what is somebody else's from now on.
 fn forget(
+    input: &Input<'_>,
     judged: &[(&InventoryEntry, Verdict)],
     noted: Inventory,
     wanted: impl Fn(&ObjectKey) -> bool,
     plan: &mut Plan,
 ) {
     let mut inventory = noted;
-    inventory.retain(|entry| wanted(&entry.key));
+    inventory.retain(|entry| wanted(&entry.key) || is_way_back(input, entry));
     let mut details = Vec::new();
     for (InventoryEntry { key, .. }, verdict) in judged {
         match verdict {

@@ -118,8 +118,8 @@ pub fn make(input: &Input<'_>) -> Plan {
         }
     }
     cluster_steps::add(input, &mut plan);
-    drain::leftover_cordons(input, &mut plan);
     rolling::order(input, &mut plan);
+    drain::leftover_cordons(input, &mut plan);
     keep_known_edges(&mut plan);
     plan
 }

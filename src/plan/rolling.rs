@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::{NodeName, StepId};
+use crate::base::{KubernetesVersion, Minor, NodeName, StepId};
 use crate::cluster::Node;
-use crate::desired::UnitSpec;
+use crate::desired::{MergeFormat, MergedFile, UnitSpec};
 use crate::host::{Change, ClientFiles, LogSource, Probe, Proof, Replacement, Swap};
-use crate::state::{Component, ContainerSpec, FileSpec};
+use crate::state::{Component, ContainerSpec, FileSpec, ObjectKey};
 
 use super::Input;
+use super::cluster_steps::{host_id, live};
+use super::drain::{drain_steps, uncordon_step};
 use super::file_steps;
 use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
@@ -102,6 +104,14 @@ pub(super) fn kubelet_is_swapped(host: &HostInput<'_>) -> bool {
     host.is_alive(Component::Kubelet) && !file_steps::differences(host, Component::Kubelet).is_empty()
 }
 
+/// Last part of the id of the step that restarts containerd on a drained node.
+pub(super) const RUNTIME: &str = "restart-runtime";
+
+/// Whether a changed file makes containerd restart while the node is out of service anyway.
+pub(super) fn restarts_containerd(host: &HostInput<'_>, file: &MergedFile) -> bool {
+    file.format == MergeFormat::Toml && kubelet_is_swapped(host)
+}
+
 /// Files that only tell people what runs: they change with it.
 fn copies(host: &HostInput<'_>, component: Component) -> (Vec<FileSpec>, Vec<String>) {
     file_steps::changed(host, component)
@@ -188,6 +198,11 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
             edges.before = done;
         }
     }
+    let drained = drained(input, plan, &moves);
+    for node in &drained {
+        plan.steps.extend(drain_steps(node, &input.cluster.upgrade.drain_options));
+        plan.steps.push(uncordon_step(node));
+    }
     let nodes = nodes(input, plan, &moves, &mut edges);
     edges.apply(plan);
     addons_last(plan, &nodes);
@@ -225,8 +240,8 @@ fn staging(plan: &Plan) -> Vec<StepId> {
     plan.steps.iter().filter(brings).map(|step| step.id.clone()).collect()
 }
 
-fn follow_ups<'a>(plan: &'a Plan, node: &'a NodeName, names: &'a [&str]) -> impl Iterator<Item = StepId> + 'a {
-    let ids = names.iter().map(move |name| StepId(format!("{node}/{name}")));
+fn follow_ups<'a>(plan: &'a Plan, node: &'a NodeName, names: &'a [&'a str]) -> impl Iterator<Item = StepId> + 'a {
+    let ids = names.iter().map(move |name| host_id(node, name));
     ids.filter(|id| plan.has(id))
 }
 
@@ -256,19 +271,39 @@ fn nodes(input: &Input<'_>, plan: &Plan, moves: &[Move], edges: &mut Edges) -> V
     ends
 }
 
-/// One node: kubelet, then kube-proxy, then Ready. Gives its ends.
+/// Nodes that are emptied first: where kubelet becomes another minor, or the runtime is restarted, unless the file says
+/// otherwise.
+fn drained(input: &Input<'_>, plan: &Plan, moves: &[Move]) -> Vec<NodeName> {
+    let kubelets = moves.iter().filter(|step| step.id.0.contains("/unit/"));
+    let is_drained = |node: &&NodeName| {
+        let pods_see_it =
+            minor_of_kubelet(input, node) != Some(input.cluster.version.minor()) || plan.has(&host_id(node, RUNTIME));
+        input.cluster.upgrade.draining.drains(pods_see_it)
+    };
+    kubelets.map(|step| &step.host).filter(is_drained).cloned().collect()
+}
+
+fn minor_of_kubelet(input: &Input<'_>, node: &NodeName) -> Option<Minor> {
+    let live = live(input, &ObjectKey::node(node))?;
+    let text = live.pointer("/status/nodeInfo/kubeletVersion")?.as_str()?;
+    KubernetesVersion::parse(text).ok().map(|version| version.minor())
+}
+
+/// One node, from its emptying to its return. Gives its ends.
 fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -> Vec<StepId> {
-    let ids = moves.iter().filter(|step| step.phase == Phase::Node && step.host == *node).map(|step| step.id.clone());
-    let (kubelet, others): (Vec<StepId>, Vec<StepId>) = ids.partition(|id| id.0.contains("/unit/"));
-    for steps in [&kubelet, &others] {
+    let has = |names: &[&str]| -> Vec<StepId> { follow_ups(plan, node, names).collect() };
+    let moved = |id: &StepId| moves.iter().any(|step| step.id == *id);
+    let kubelet: Vec<StepId> = has(&["unit/kubelet.service"]).into_iter().filter(moved).collect();
+    let proxy: Vec<StepId> = has(&["container/kube-proxy"]).into_iter().filter(moved).collect();
+    for steps in
+        [has(&["cordon"]), has(&["drain"]), has(&[RUNTIME]), kubelet, proxy, has(&["ready"]), has(&["uncordon"])]
+    {
         if !steps.is_empty() {
-            edges.require(steps);
-            edges.before.clone_from(steps);
+            edges.require(&steps);
+            edges.before = steps;
         }
     }
-    let mut ends = edges.before.clone();
-    ends.extend(follow_ups(plan, node, &["ready"]));
-    ends
+    edges.before.clone()
 }
 
 /// Add-ons come when all nodes have what they may need; what only waits for a node does not wait for them.

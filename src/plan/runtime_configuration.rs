@@ -6,9 +6,9 @@ use crate::desired::{MergeFormat, MergedFile, PROXY_FILES, RESTARTS_DUE, merge, 
 use crate::host::Change;
 use crate::state::{Component, Content, DirectorySpec, FileSpec, Owner};
 
-use super::Refusal;
 use super::host_steps::HostInput;
 use super::step::{Action, Step};
+use super::{Refusal, rolling};
 
 const LIVING: &str = "it would restart the runtime below running pods, which is not supported yet";
 
@@ -38,6 +38,7 @@ fn written<'a>(host: &HostInput<'a>, refusals: &mut Vec<Refusal>) -> Vec<(&'a Me
         let existing = host.snapshot.merged_files.get(&file.path).map(String::as_str);
         match merge(existing, file) {
             Ok(None) => {}
+            Ok(Some(text)) if rolling::restarts_containerd(host, file) => changed.push((file, text)),
             Ok(Some(text)) if host.kubelet_is_active() => {
                 let is_proxy = file.format == MergeFormat::Whole;
                 if !(is_proxy && existing.is_some_and(|existing| only_nodes_differ(existing, &text))) {
@@ -103,7 +104,9 @@ impl Difference<'_> {
             return None;
         }
         let changes = Action::Change(self.changes(host, restart));
-        Some(Step { details: self.details(), ..host.step("runtime", deeds.join(" and "), self.reason(), changes) })
+        // Below pods it is a part of the node's own upgrade, for which nothing else on the host waits.
+        let id = if host.kubelet_is_active() { rolling::RUNTIME } else { "runtime" };
+        Some(Step { details: self.details(), ..host.step(id, deeds.join(" and "), self.reason(), changes) })
     }
 
     /// In the order of their names.

@@ -69,6 +69,7 @@ pub fn cluster(version: &str, roles: &[Roles]) -> Cluster {
         supply: Default::default(),
         addons: Vec::new(),
         dns: Some(Default::default()),
+        upgrade: Default::default(),
         metrics: Some(Default::default()),
     }
 }

@@ -30,13 +30,15 @@ type Part = fn(&Cluster, &Release) -> Result<Vec<Object>, DesiredError>;
 /// stand in several rows.
 const PARTS: [(&str, Part); 6] = [
     ("access", rbac::objects),
-    ("pod-security", pod_security::objects),
+    (POD_SECURITY, pod_security::objects),
     (NETWORK, canal::objects),
     (NETWORK, flannel::objects),
     ("dns", coredns::objects),
     ("metrics-server", metrics_server::objects),
 ];
 
+/// The add-on of policies that only versions before 1.25 know.
+pub const POD_SECURITY: &str = "pod-security";
 /// The add-on without which no node becomes Ready.
 pub const NETWORK: &str = "network";
 
