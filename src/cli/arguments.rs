@@ -40,6 +40,20 @@ pub enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Take an upgrade back: bring the cluster to what an earlier generation was made from.
+    Rollback {
+        #[command(flatten)]
+        connect: Connect,
+        /// The generation to go back to; without it the one before the last upgrade.
+        #[arg(long, value_name = "NUMBER")]
+        to: Option<u32>,
+        /// Seconds that a step waits for what it has started.
+        #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
+        step_timeout: u64,
+        /// Do not ask before changing something.
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// List the images that this cluster needs, one a line.
     Images {
         #[command(flatten)]

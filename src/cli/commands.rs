@@ -36,6 +36,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Up { connect, lenience, step_timeout, yes } => {
             block_on(up(&connect, lenience, Duration::from_secs(step_timeout), yes))
         }
+        Command::Rollback { connect, to, step_timeout, yes } => {
+            block_on(rollback(&connect, to, Duration::from_secs(step_timeout), yes))
+        }
         Command::Images { common, kubernetes_version, targets, network_check } => {
             let extras = Extras { network_check, ..Extras::default() };
             images(&common, kubernetes_version.as_deref(), targets, extras)
@@ -154,6 +157,10 @@ struct Invocation {
 impl Invocation {
     fn open(connect: &Connect) -> Result<Self> {
         let (setup, loaded) = load(&connect.common)?;
+        Self::of(connect, setup, loaded)
+    }
+
+    fn of(connect: &Connect, setup: Setup, loaded: Loaded) -> Result<Self> {
         let bundles = Bundles::open(&connect.bundle)?;
         let options = ConnectOptions {
             known_hosts: setup.known_hosts(),
@@ -169,9 +176,12 @@ impl Invocation {
 
     /// The same with the add-ons that lie at sites: for everything that compares the cluster with its file.
     async fn open_whole(connect: &Connect) -> Result<Self> {
-        let mut invocation = Self::open(connect)?;
-        ops::fetch_addons(&mut invocation.loaded, &invocation.suppliers, &invocation.console).await?;
-        Ok(invocation)
+        Self::open(connect)?.whole().await
+    }
+
+    async fn whole(mut self) -> Result<Self> {
+        ops::fetch_addons(&mut self.loaded, &self.suppliers, &self.console).await?;
+        Ok(self)
     }
 
     fn survey_input<'a>(&'a self, state: &'a State) -> SurveyInput<'a> {
@@ -184,6 +194,7 @@ impl Invocation {
             now: self.now,
             events: &self.console,
             allow_missing_images: false,
+            back_to: None,
         }
     }
 
@@ -255,6 +266,35 @@ async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool
     match result? {
         UpOutcome::NothingToDo => say("Nothing to do.\n"),
         UpOutcome::Applied { steps } => say(&applied(&invocation, steps)),
+    }
+    Ok(exit::SUCCESS)
+}
+
+/// What cluster.yml says now is of no interest: it may be what made the trouble.
+async fn rollback(connect: &Connect, to: Option<u32>, patience: Duration, yes: bool) -> Result<u8> {
+    let setup = setup(&connect.common);
+    let run = new_run()?;
+    let mut folder = StateFolder::open(Arc::new(RealDisk), &setup.state_folder(), Holder::this_process(run.clone()))?;
+    let state = folder.state().clone();
+    let target = ops::rollback_target(&state, to)?;
+    let loaded = ops::load_generation(&setup, target)?;
+    let invocation = Invocation::of(connect, setup, loaded)?.whole().await?;
+    let cancellation = Cancellation::default();
+    let interrupts = tokio::spawn(listen(cancellation.clone()));
+    let consent = Terminal { console: &invocation.console, yes };
+    let survey = SurveyInput { back_to: Some(target), ..invocation.survey_input(&state) };
+    let input = UpInput { survey, run, consent: &consent, cancellation: &cancellation, patience };
+    let result = ops::rollback(&mut folder, &input).await;
+    interrupts.abort();
+    invocation.console.finish();
+    let config = invocation.setup.config.display();
+    match result? {
+        UpOutcome::NothingToDo => say(&format!("The cluster is what generation {} was made from.\n", target.number)),
+        UpOutcome::Applied { steps } => say(&format!(
+            "The cluster is back at generation {}, Kubernetes {} ({steps} steps). {config} was left alone: the next `provision up` \
+             goes by it.\n",
+            target.number, invocation.loaded.cluster.version
+        )),
     }
     Ok(exit::SUCCESS)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::{self, Cluster};
 use crate::config;
+use crate::journal::Generation;
 use crate::release::{Catalog, Release};
 
 use super::OperationError;
@@ -55,14 +56,25 @@ pub struct Loaded {
 
 /// Reads, parses, checks. All findings come at once. Add-ons at sites are still to be fetched: `fetch_addons`.
 pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
+    load_bytes(setup, &read(&setup.config)?, &setup.config.display().to_string())
+}
+
+/// Reads the configuration of a generation as it was applied. Paths in it count from `cluster.yml`, as they did then.
+///
+/// # Errors
+///
+/// As for [`load`]; an add-on beside `cluster.yml` that has changed since is named, because its text of then is gone.
+pub fn load_generation(setup: &Setup, generation: &Generation) -> Result<Loaded, OperationError> {
+    load_bytes(setup, generation.config.as_bytes(), &format!("cluster.yml of generation {}", generation.number))
+}
+
+fn load_bytes(setup: &Setup, bytes: &[u8], origin: &str) -> Result<Loaded, OperationError> {
     let catalog = catalog(setup.catalog.as_deref())?;
-    let bytes = read(&setup.config)?;
-    let origin = setup.config.display().to_string();
     let input = |findings: config::Findings| OperationError::Input(findings.to_string());
     let base = setup.config.parent().unwrap_or(Path::new("")).to_owned();
     let context = cluster::Context { home: setup.home.clone(), base };
     let cluster::Loaded { config, mut cluster, includes, advice } =
-        cluster::load(&bytes, &origin, &catalog, &context).map_err(input)?;
+        cluster::load(bytes, origin, &catalog, &context).map_err(input)?;
     let authorities = match (check_key_files(&cluster, &config), read_authorities(&cluster, &config)) {
         (Ok(()), Ok(authorities)) => authorities,
         (Err(findings), Ok(_)) | (Ok(()), Err(findings)) => return Err(input(findings)),
@@ -72,7 +84,7 @@ pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
     let release = release.map_err(|error| OperationError::Input(error.to_string()))?;
     let addons = Addons::read(config, includes).map_err(input)?;
     cluster.addons = addons.objects(&cluster, &release)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = String::from_utf8_lossy(bytes).into_owned();
     Ok(Loaded { text, cluster, release, addons, authorities, catalog, advice })
 }
 

@@ -13,7 +13,7 @@ use crate::endpoints::{Credentials, Endpoints, ReadEndpoints};
 use crate::entropy::RandomKeyMaker;
 use crate::event::{Event, EventSink};
 use crate::host::{LookRequest, ReadHost, SharedHost};
-use crate::journal::{self, EtcdRecord, State};
+use crate::journal::{self, EtcdRecord, Generation, State};
 use crate::observe::{self, Subject};
 use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
@@ -83,6 +83,8 @@ pub struct SurveyInput<'a> {
     pub events: &'a dyn EventSink,
     /// Whether pods may wait for images that nobody has.
     pub allow_missing_images: bool,
+    /// The generation that is gone back to, whose configuration `loaded` is; none for the way forward.
+    pub back_to: Option<&'a Generation>,
 }
 
 /// Looks at the world and makes the plan. Pre-flight errors of all hosts come together.
@@ -118,7 +120,7 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
     let findings = plan::preflight(&input.loaded.cluster, &observed, &limits(&input.loaded.release));
     // Fetching takes long, and is for nothing where hosts are not fit.
     let supplied = match stop_on_errors(&findings) {
-        Ok(()) => supply(input, &observed, locked(input.state)).await?,
+        Ok(()) => supply(input, &observed, locked(input)).await?,
         Err(_) => Supplied { bundles: input.bundles.clone(), ..Supplied::default() },
     };
     conclude(input, Seen { hosts, endpoints, observed, request, unpacked, supplied, findings }, completion)
@@ -168,7 +170,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
     // What is wrong with the hosts comes first: it may be why nothing can be rendered for them.
     let Rendered { resolved, etcd, desired } = rendered(input, &observed, (unpacked, &supplied), &completion)
         .or_else(|error| stop_on_errors(&findings).and(Err(error)))?;
-    let history = history(input.state, input.loaded, &etcd);
+    let history = history(input, &etcd);
     let plan_input = plan::Input {
         cluster,
         desired: &desired,
@@ -200,7 +202,7 @@ fn rendered(
 ) -> Result<Rendered, OperationError> {
     let cluster = &input.loaded.cluster;
     let release = &input.loaded.release;
-    let locked = locked(input.state);
+    let locked = locked(input);
     let images = desired::images(cluster, release);
     let mut resolved = resolve(&PinInput {
         release,
@@ -229,9 +231,9 @@ fn rendered(
     Ok(Rendered { resolved, etcd, desired })
 }
 
-/// The bytes that the cluster runs, or that an interrupted run has begun to bring.
-fn locked(state: &State) -> Option<&journal::Pins> {
-    state.aimed().or(state.current()).map(|generation| &generation.lock.pins)
+/// The bytes that the cluster runs, or that an interrupted run has begun to bring; on the way back those of then.
+fn locked<'a>(input: &SurveyInput<'a>) -> Option<&'a journal::Pins> {
+    input.back_to.or(input.state.aimed()).or(input.state.current()).map(|generation| &generation.lock.pins)
 }
 
 fn stop_on_errors(findings: &[PreflightFinding]) -> Result<(), OperationError> {
@@ -252,10 +254,11 @@ fn new_etcd_record(cluster: &Cluster, completion: &Completion) -> EtcdRecord {
     EtcdRecord::new(format!("{}-{}", cluster.name, authority.short()), members)
 }
 
-fn history(state: &State, loaded: &Loaded, etcd: &EtcdRecord) -> History {
+fn history(input: &SurveyInput<'_>, etcd: &EtcdRecord) -> History {
+    let (state, loaded) = (input.state, input.loaded);
     let completed = state.current().map(|generation| Box::new(completed(&generation.config, loaded)));
     let complete_etcd_members = etcd.seen_complete.iter().cloned().collect();
-    History { completed, complete_etcd_members, untouched: state.is_new() }
+    History { completed, complete_etcd_members, untouched: state.is_new(), goes_back: input.back_to.is_some() }
 }
 
 /// The cluster of a configuration that was applied once; if this version no longer reads it, that of today's file.

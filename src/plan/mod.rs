@@ -62,6 +62,8 @@ pub struct History {
     pub completed: Option<Box<Cluster>>,
     /// etcd members that were once seen as full members: they never start with empty data again.
     pub complete_etcd_members: Vec<NodeName>,
+    /// Whether the run takes an upgrade back: components go in the opposite order, and to an older version.
+    pub goes_back: bool,
     /// Whether no run has ever begun: nothing of ours can be anywhere.
     pub untouched: bool,
 }

@@ -7,7 +7,7 @@ use crate::base::{KubernetesVersion, Minor, NodeName, StepId};
 use crate::cluster::Node;
 use crate::desired::{MergeFormat, MergedFile, UnitSpec};
 use crate::host::{Change, ClientFiles, LogSource, Probe, Proof, Replacement, Swap};
-use crate::state::{Component, ContainerSpec, FileSpec, ObjectKey};
+use crate::state::{Component, ContainerSpec, FileSpec, ObjectKey, ObservedApi};
 
 use super::Input;
 use super::cluster_steps::{host_id, live};
@@ -185,27 +185,46 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
         return;
     }
     let mut edges = Edges { before: staging(plan), ..Edges::default() };
-    for phase in Phase::CONTROL_PLANE {
-        for node in &input.cluster.nodes {
-            let steps = moves.iter().filter(|step| step.phase == phase && step.host == node.name);
-            let mut done: Vec<StepId> = steps.map(|step| step.id.clone()).collect();
-            if done.is_empty() {
-                continue;
-            }
-            edges.require(&done);
-            // An apiserver's own wait is the end of its replacement.
-            done.extend(follow_ups(plan, &node.name, &["api"]).filter(|_| phase == Phase::Apiserver));
-            edges.before = done;
-        }
-    }
     let drained = drained(input, plan, &moves);
     for node in &drained {
         plan.steps.extend(drain_steps(node, &input.cluster.upgrade.drain_options));
         plan.steps.push(uncordon_step(node));
     }
-    let nodes = nodes(input, plan, &moves, &mut edges);
+    // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
+    // node through.
+    let nodes_first = input.history.goes_back && matches!(input.observed.api, ObservedApi::Reached { .. });
+    let mut ends = Vec::new();
+    if nodes_first {
+        ends = nodes(input, plan, &moves, &mut edges);
+    }
+    let mut phases = Phase::CONTROL_PLANE;
+    if input.history.goes_back {
+        phases.reverse();
+    }
+    for phase in phases {
+        control_plane(input, plan, &moves, phase, &mut edges);
+    }
+    if !nodes_first {
+        ends = nodes(input, plan, &moves, &mut edges);
+    }
+    ends.extend(edges.before.iter().cloned());
     edges.apply(plan);
-    addons_last(plan, &nodes);
+    addons_last(plan, &ends);
+}
+
+/// One phase, a node at a time.
+fn control_plane(input: &Input<'_>, plan: &Plan, moves: &[Move], phase: Phase, edges: &mut Edges) {
+    for node in &input.cluster.nodes {
+        let steps = moves.iter().filter(|step| step.phase == phase && step.host == node.name);
+        let mut done: Vec<StepId> = steps.map(|step| step.id.clone()).collect();
+        if done.is_empty() {
+            continue;
+        }
+        edges.require(&done);
+        // An apiserver's own wait is the end of its replacement.
+        done.extend(follow_ups(plan, &node.name, &["api"]).filter(|_| phase == Phase::Apiserver));
+        edges.before = done;
+    }
 }
 
 /// What has to hold before steps may begin.

@@ -10,13 +10,14 @@ use super::{Input, Plan, Refusal};
 /// Refuses what no order of steps makes possible.
 pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     let Some(completed) = &input.history.completed else { return };
-    plan.refusals.extend(version(&completed.version, &input.cluster.version));
+    let allowed = if input.history.goes_back { backward } else { forward };
+    plan.refusals.extend(allowed(&completed.version, &input.cluster.version));
     plan.refusals.extend(fixed(completed, input.cluster));
 }
 
 /// An apiserver may never skip a minor, and what a newer one has stored an older one may not be able to read
 /// (Kubernetes' version skew policy).
-fn version(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> {
+fn forward(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> {
     let next = from.minor().0 + 1;
     let (reason, hint) = if to < from {
         let reason =
@@ -29,6 +30,20 @@ fn version(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> 
         return None;
     };
     Some(Refusal { host: None, subject: format!("Kubernetes {to}"), reason, hint, details: Vec::new() })
+}
+
+/// One minor back is possible: what a version stores by default, the one before can read (Kubernetes' deprecation policy).
+fn backward(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> {
+    if to.minor().0 + 1 >= from.minor().0 {
+        return None;
+    }
+    Some(Refusal {
+        host: None,
+        subject: format!("Kubernetes {to}"),
+        reason: format!("the cluster runs {from}, and an apiserver may go back by one minor version at a time"),
+        hint: format!("go back to a generation of 1.{} first: provision history", from.minor().0 - 1),
+        details: Vec::new(),
+    })
 }
 
 /// What every object, certificate or address of the cluster was made with.
@@ -85,7 +100,7 @@ mod tests {
 
     fn refused(from: &str, to: &str) -> Option<String> {
         let parse = |text| KubernetesVersion::parse(text).unwrap();
-        version(&parse(from), &parse(to)).map(|refusal| format!("{}; {}", refusal.reason, refusal.hint))
+        forward(&parse(from), &parse(to)).map(|refusal| format!("{}; {}", refusal.reason, refusal.hint))
     }
 
     #[test]

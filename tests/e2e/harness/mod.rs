@@ -22,5 +22,7 @@ pub use wait::{SECOND, until};
 pub const V1_34: &str = "v1.34.1";
 /// The last Kubernetes with PodSecurityPolicy.
 pub const V1_24: &str = "v1.24.17";
+/// The first without PodSecurityPolicy.
+pub const V1_25: &str = "v1.25.4";
 /// The workload image that the lab puts on its hosts; it has no numeric user of its own.
 pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.56";

@@ -152,6 +152,7 @@ fn up(
         now: NOW,
         events: &Silent,
         allow_missing_images: desk.lenient,
+        back_to: None,
     };
     let input = UpInput { survey, run, consent, cancellation: &Cancellation::default(), patience: world.patience() };
     runtime.block_on(ops::up(&mut folder, &input))

@@ -1,0 +1,42 @@
+//! A cluster that becomes another version, and what runs on its hosts afterwards.
+
+use crate::harness::{Kubectl, Lab, SECOND, V1_24, V1_25, until};
+
+#[test]
+fn one_node_becomes_the_next_minor_and_stays_it_after_a_reboot() {
+    let lab = Lab::prepared("1", V1_24);
+    lab.tool().up().succeeded();
+    let kubectl = Kubectl::operator(&lab);
+    lab.edit_config(V1_24, V1_25);
+    let tool = lab.tool().with_bundle(&lab.bundle(V1_25));
+    tool.plan().expect(2).says("replace container kube-apiserver").says("drain h1").says("replace kubelet.service");
+    tool.up().succeeded();
+    runs_only(&lab, &kubectl, &["h1"], V1_25);
+    tool.finds_nothing_to_do();
+    lab.command(&["reboot", "h1"]).succeeded();
+    until("the node is back", 120 * SECOND, || kubectl.run(&["get", "nodes"]).result());
+    kubectl.await_nodes(&["h1"]);
+    runs_only(&lab, &kubectl, &["h1"], V1_25);
+    tool.finds_nothing_to_do();
+}
+
+/// Containers, kubelet, the records and the API all say this version, nothing is left of another, and no node is cordoned.
+#[track_caller]
+fn runs_only(lab: &Lab, kubectl: &Kubectl, hosts: &[&str], version: &str) {
+    let number = version.trim_start_matches('v');
+    for host in hosts {
+        let images = lab.script(host, "docker ps -a --format '{{.Names}} {{.Image}} {{.State}}' | sort");
+        let kubernetes = images.lines().filter(|line| line.contains("/kube-"));
+        for line in kubernetes {
+            assert!(line.contains(&format!(":{version} running")), "{images}");
+        }
+        assert!(!images.contains(".next") && images.lines().all(|line| line.ends_with(" running")), "{images}");
+        assert!(lab.script(host, "/opt/provision/kubelet/current/kubelet --version").contains(number));
+        assert!(lab.script(host, "cat /etc/kubernetes/manifests/kube-proxy.yaml").contains(version));
+        assert_eq!(lab.script(host, "ls /var/lib/provision/swap | grep -v program || true").trim(), "", "{host}");
+        let node = kubectl.json(&["get", "node", host]);
+        assert_eq!(node["status"]["nodeInfo"]["kubeletVersion"], version);
+        assert!(node["spec"]["unschedulable"].is_null(), "{node}");
+    }
+    assert!(kubectl.run(&["version", "-o", "json"]).has(&format!("\"gitVersion\": \"{version}\"")));
+}
