@@ -168,6 +168,8 @@ const UNWELL: &str = r"addons: |
           image: IMAGE
           imagePullPolicy: Never
           args: [no-such-command]
+          # Without it a pod counts as ready for the moment in which its program is there.
+          readinessProbe: {httpGet: {path: /, port: 8080}}
           securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
   ---
   apiVersion: apps/v1
