@@ -44,7 +44,7 @@ const OWNED: &[(&str, &str)] = &[
     ("authorization-always-allow-paths", "only probes are answered without a right to it"),
     ("authorization-kubeconfig", "it asks the apiserver as its own service account"),
     ("bind-address", "it listens inside its pod"),
-    ("cert-dir", "its certificate lies in memory"),
+    ("cert-dir", "its certificate is signed by the cluster's authority"),
     ("deprecated-kubelet-completely-insecure", "kubelets answer with certificates that are verified"),
     ("kubeconfig", "it asks the apiserver as its own service account"),
     ("kubelet-certificate-authority", "kubelets' certificates are signed by the cluster's authority"),
@@ -54,8 +54,8 @@ const OWNED: &[(&str, &str)] = &[
     ("requestheader-allowed-names", "it trusts whom the apiserver trusts"),
     ("requestheader-client-ca-file", "it trusts whom the apiserver trusts"),
     ("secure-port", "it listens where its Service expects it"),
-    ("tls-cert-file", "its certificate lies in memory"),
-    ("tls-private-key-file", "its certificate lies in memory"),
+    ("tls-cert-file", "its certificate is signed by the cluster's authority"),
+    ("tls-private-key-file", "its certificate is signed by the cluster's authority"),
 ];
 
 /// `monitoring`, all rules checked; none with `provider: none`.

@@ -73,6 +73,7 @@ pub fn render(input: &Input<'_>) -> Result<Desired, DesiredError> {
     }
     let mut objects = objects::objects(input.cluster, input.release)?;
     objects::fit_to_cores(&mut objects, input.cluster, cores(input));
+    objects::certify(&mut objects, input.bundle);
     objects::stamp(&mut objects);
     Ok(Desired { hosts, objects, nodes: input.cluster.nodes.iter().map(metadata).collect() })
 }

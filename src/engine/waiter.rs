@@ -135,7 +135,11 @@ async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Not> 
             let live = object(&ObjectKey::node(node), context).await?;
             Ok(node_condition(&live)?)
         }
-        Condition::WorkloadReady { key, .. } => workload(&object(key, context).await?),
+        Condition::WorkloadReady { key, .. } => {
+            let live = object(key, context).await?;
+            workload(&live)?;
+            none_is_leaving(&live, context).await
+        }
         Condition::OnlyImagesMissing { key, images, .. } => {
             only_images_missing(&object(key, context).await?, images, context).await
         }
@@ -155,6 +159,20 @@ fn workload(live: &Value) -> Result<(), Not> {
     match job_failure(live).filter(|_| live["kind"] == "Job") {
         Some(reason) => Err(Not::Ever(reason)),
         None => Err(Not::Yet(workload_progress(live))),
+    }
+}
+
+/// A DaemonSet counts a pod that is being replaced as ready until it has gone.
+async fn none_is_leaving(live: &Value, context: &Context<'_>) -> Result<(), Not> {
+    if live["kind"] != "DaemonSet" {
+        return Ok(());
+    }
+    let pods = context.world.endpoints.pods(live).await?;
+    match pods.iter().find(|pod| !pod["metadata"]["deletionTimestamp"].is_null()) {
+        Some(pod) => {
+            Err(Not::Yet(format!("pod {} is being replaced", pod["metadata"]["name"].as_str().unwrap_or_default())))
+        }
+        None => Ok(()),
     }
 }
 

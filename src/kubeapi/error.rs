@@ -117,6 +117,14 @@ impl KubeApiError {
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Transport { .. } | Self::Unserved { .. })
             || self.refusal() == Some(RefusalReason::Unavailable)
+            || self.is_of_new_namespace()
+    }
+
+    /// Whether a pod was refused whose namespace is so new that the controller-manager has not made its account yet.
+    fn is_of_new_namespace(&self) -> bool {
+        let looks =
+            |message: &str| message.contains("error looking up service account") && message.contains("not found");
+        matches!(self, Self::Refused { reason: RefusalReason::Forbidden, message, .. } if looks(message))
     }
 
     /// Whether a webhook did not answer that must pass the object.
@@ -189,6 +197,8 @@ mod tests {
         assert!(refusal(503, "").may_pass() && refusal(503, "").is_of_one_apiserver());
         assert!(refusal(429, "").may_pass());
         assert!(!refusal(403, "").may_pass() && refusal(403, "").is_of_one_apiserver());
+        let account = r#"{"message":"pods \"a\" is forbidden: error looking up service account b/default: serviceaccount \"default\" not found"}"#;
+        assert!(refusal(403, account).may_pass());
         assert!(!refusal(422, "").may_pass() && !refusal(422, "").is_of_one_apiserver());
     }
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::issue::read_key;
-use super::leaf::Authority;
+use super::leaf::{Authority, METRICS_SERVER};
 use super::{
     Bundle, ControlPlaneIdentities, EncryptionKey, EtcdIdentities, Identity, Material, MaterialEntry, MaterialName,
     NodeIdentities, PkiError, ServiceAccountKey,
@@ -22,6 +22,11 @@ pub(super) fn assemble(cluster: &Cluster, material: &Material) -> Result<Bundle,
         front_proxy_authority: shelf.certificate(&MaterialName::authority(Authority::FrontProxy))?,
         service_account: shelf.service_account()?,
         encryption: shelf.encryption()?,
+        metrics_server: cluster
+            .metrics
+            .as_ref()
+            .map(|_| shelf.identity(&MaterialName::service(METRICS_SERVER)))
+            .transpose()?,
         nodes: nodes.collect::<Result<_, PkiError>>()?,
     })
 }
@@ -40,36 +45,38 @@ impl Shelf<'_> {
         self.entry(name)?.certificate.clone().ok_or_else(missing)
     }
 
-    fn identity(&self, node: &NodeName, kind: &str) -> Result<Identity, PkiError> {
-        let name = MaterialName::leaf(node, kind);
-        Ok(Identity { certificate: self.certificate(&name)?, key: self.entry(&name)?.key.clone() })
+    fn identity(&self, name: &MaterialName) -> Result<Identity, PkiError> {
+        Ok(Identity { certificate: self.certificate(name)?, key: self.entry(name)?.key.clone() })
     }
 
     fn node(&self, node: &Node) -> Result<NodeIdentities, PkiError> {
         let name = &node.name;
+        let held = |kind| self.identity(&MaterialName::leaf(name, kind));
         Ok(NodeIdentities {
-            kubelet_client: self.identity(name, "kubelet-client")?,
-            kubelet_server: self.identity(name, "kubelet-server")?,
-            kube_proxy: self.identity(name, "kube-proxy")?,
-            api_proxy: self.identity(name, "api-proxy")?,
+            kubelet_client: held("kubelet-client")?,
+            kubelet_server: held("kubelet-server")?,
+            kube_proxy: held("kube-proxy")?,
+            api_proxy: held("api-proxy")?,
             etcd: node.roles.etcd.then(|| self.etcd(name)).transpose()?,
             control_plane: node.roles.control_plane.then(|| self.control_plane(name)).transpose()?,
         })
     }
 
     fn etcd(&self, node: &NodeName) -> Result<EtcdIdentities, PkiError> {
-        Ok(EtcdIdentities { server: self.identity(node, "etcd-server")?, peer: self.identity(node, "etcd-peer")? })
+        let held = |kind| self.identity(&MaterialName::leaf(node, kind));
+        Ok(EtcdIdentities { server: held("etcd-server")?, peer: held("etcd-peer")? })
     }
 
     fn control_plane(&self, node: &NodeName) -> Result<ControlPlaneIdentities, PkiError> {
+        let held = |kind| self.identity(&MaterialName::leaf(node, kind));
         Ok(ControlPlaneIdentities {
-            apiserver: self.identity(node, "apiserver")?,
-            apiserver_kubelet_client: self.identity(node, "apiserver-kubelet-client")?,
-            apiserver_etcd_client: self.identity(node, "apiserver-etcd-client")?,
-            front_proxy_client: self.identity(node, "front-proxy-client")?,
-            controller_manager: self.identity(node, "controller-manager")?,
-            scheduler: self.identity(node, "scheduler")?,
-            local_admin: self.identity(node, "local-admin")?,
+            apiserver: held("apiserver")?,
+            apiserver_kubelet_client: held("apiserver-kubelet-client")?,
+            apiserver_etcd_client: held("apiserver-etcd-client")?,
+            front_proxy_client: held("front-proxy-client")?,
+            controller_manager: held("controller-manager")?,
+            scheduler: held("scheduler")?,
+            local_admin: held("local-admin")?,
         })
     }
 

@@ -26,6 +26,8 @@ pub struct Bundle {
     pub service_account: ServiceAccountKey,
     /// The key that encrypts Secrets at rest.
     pub encryption: EncryptionKey,
+    /// metrics-server's port, where the cluster has it: the apiserver believes no other.
+    pub metrics_server: Option<Identity>,
     /// What each node is, by name.
     pub nodes: BTreeMap<NodeName, NodeIdentities>,
 }

@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 use super::assemble::assemble;
 use super::certificate::Certificate;
 use super::issue::{Signer, make_authority, make_key, read_key};
-use super::leaf::{Authority, LEAF_LIFETIME, LEAVES, Leaf};
+use super::leaf::{Authority, LEAF_LIFETIME, LEAVES, METRICS_SERVER, service_profile};
 use super::profile::{Profile, Validity};
 use super::{Bundle, KeyMaker, Material, MaterialEntry, MaterialName, PkiError};
 use crate::base::Secret;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::Cluster;
 
 /// Days of life from which on a certificate is warned of.
 const WARNING_DAYS: i64 = 60;
@@ -107,8 +107,13 @@ pub fn complete(
     work.encryption()?;
     for node in &request.cluster.nodes {
         for leaf in LEAVES.iter().filter(|leaf| leaf.is_held_by(node)) {
-            work.leaf(node, leaf, &signers[leaf.authority as usize])?;
+            let (name, wanted) = (MaterialName::leaf(&node.name, leaf.kind), leaf.profile(request.cluster, node));
+            work.leaf(name, &wanted, &signers[leaf.authority as usize])?;
         }
+    }
+    if request.cluster.metrics.is_some() {
+        let wanted = service_profile(request.cluster, METRICS_SERVER);
+        work.leaf(MaterialName::service(METRICS_SERVER), &wanted, &signers[Authority::Cluster as usize])?;
     }
     let bundle = assemble(request.cluster, &work.material)?;
     let Work { material, made, renewals, lifetimes, .. } = work;
@@ -183,12 +188,10 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn leaf(&mut self, node: &Node, leaf: &Leaf, signer: &Signer) -> Result<(), PkiError> {
-        let name = MaterialName::leaf(&node.name, leaf.kind);
-        let wanted = leaf.profile(self.request.cluster, node);
+    fn leaf(&mut self, name: MaterialName, wanted: &Profile, signer: &Signer) -> Result<(), PkiError> {
         if let Some(entry) = self.material.get(&name) {
             let certificate = read_leaf(&name, entry, signer)?;
-            match (self.renewal_reason(&certificate, &wanted), self.request.renewal) {
+            match (self.renewal_reason(&certificate, wanted), self.request.renewal) {
                 (Some(_), Renewal::Make) => {}
                 (reason, _) => {
                     self.note(&name, certificate.validity);
@@ -198,7 +201,7 @@ impl Work<'_> {
             }
         }
         let validity = Validity::starting(self.now, LEAF_LIFETIME);
-        let entry = signer.issue(name.as_str(), &wanted, validity, self.maker)?;
+        let entry = signer.issue(name.as_str(), wanted, validity, self.maker)?;
         self.note(&name, validity);
         self.keep(name, entry);
         Ok(())

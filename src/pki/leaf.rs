@@ -10,6 +10,9 @@ pub(super) const AUTHORITY_LIFETIME: i64 = 3650 * 86_400;
 /// Lifetime of a leaf, seconds: one year.
 pub(super) const LEAF_LIFETIME: i64 = 365 * 86_400;
 
+/// The Service of the one add-on that the apiserver calls.
+pub(super) const METRICS_SERVER: &str = "metrics-server";
+
 /// Who signs. Three and never one: with a shared authority any kubelet's certificate would open etcd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Authority {
@@ -155,6 +158,14 @@ impl Leaf {
         };
         Profile { subject, usage: self.usage, names }
     }
+}
+
+/// What the certificate of an add-on's server says, which the apiserver calls by the name of its Service.
+pub(super) fn service_profile(cluster: &Cluster, service: &str) -> Profile {
+    let name = format!("{service}.kube-system.svc");
+    let full_name = format!("{name}.{}", cluster.network.domain);
+    let names = [name.clone(), full_name].map(AlternativeName::Name).into();
+    Profile { subject: Subject { common_name: name, organization: None }, usage: Usage::Server, names }
 }
 
 fn node_names(node: &Node) -> impl Iterator<Item = AlternativeName> {

@@ -26,8 +26,8 @@ pub struct MaterialEntry {
 #[error("`{0}` does not name a key or certificate; names look like `node/h1/kubelet-client`")]
 pub struct InvalidMaterialName(pub String);
 
-/// The path-like name of a stored key: `authority/cluster`, `encryption/k20261123`, `node/h1/kubelet-client`,
-/// `service-account`. It is safe to use as a relative path.
+/// The path-like name of a stored key: `authority/cluster`, `encryption/k20261123`, `service/metrics-server`,
+/// `node/h1/kubelet-client`, `service-account`. It is safe to use as a relative path.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MaterialName(String);
@@ -62,6 +62,11 @@ impl MaterialName {
     /// The name of a node's certificate.
     pub(super) fn leaf(node: &NodeName, kind: &str) -> Self {
         Self(format!("node/{node}/{kind}"))
+    }
+
+    /// The name of the certificate with which a Service of the cluster answers the apiserver.
+    pub(super) fn service(service: &str) -> Self {
+        Self(format!("service/{service}"))
     }
 
     /// The name of an encryption key.

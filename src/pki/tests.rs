@@ -85,8 +85,9 @@ fn read(material: &Material, text: &str) -> certificate::Certificate {
 #[test]
 fn a_new_cluster_gets_everything_and_a_second_call_changes_nothing() {
     let first = run(&cluster(), Renewal::Make, &Material::new(), NOW).unwrap();
-    // Three authorities, the service account's and the encryption key, 13 leaves of a control plane, 4 of a worker.
-    assert_eq!(first.made.len(), 3 + 2 + 13 + 4);
+    // Three authorities, the service account's and the encryption key, 13 leaves of a control plane, 4 of a worker, and
+    // that of metrics-server.
+    assert_eq!(first.made.len(), 3 + 2 + 13 + 4 + 1);
     assert_eq!(first.bundle.encryption.name, "k20261118");
     assert_eq!(first.bundle.encryption.key.expose().len(), 32);
     for renewal in [Renewal::Make, Renewal::Report] {
@@ -193,14 +194,30 @@ fn a_certificate_that_no_longer_fits_is_reported_or_remade() {
 }
 
 #[test]
+fn metrics_servers_certificate_names_its_service_and_is_made_only_for_it() {
+    let with = fresh();
+    let certificate = read(&with, "service/metrics-server");
+    let names = ["metrics-server.kube-system.svc", "metrics-server.kube-system.svc.cluster.local"];
+    assert_eq!(certificate.profile.names, names.map(AlternativeName::of).into());
+    assert_eq!(certificate.profile.usage, Usage::Server);
+    let without = Cluster { metrics: None, ..cluster() };
+    let made = run(&without, Renewal::Make, &Material::new(), NOW).unwrap();
+    assert!(!made.material.contains_key(&name("service/metrics-server")));
+    assert_eq!(made.bundle.metrics_server, None);
+    // It comes later where it is wanted later.
+    let later = run(&cluster(), Renewal::Report, &made.material, NOW).unwrap();
+    assert_eq!(later.made, [name("service/metrics-server")]);
+}
+
+#[test]
 fn the_last_third_is_reported_and_the_last_sixty_days_are_warned_of() {
     let stored = fresh();
     let at = |days: i64| run(&cluster(), Renewal::Report, &stored, NOW + days * DAY).unwrap();
     assert!(at(240).renewals.is_empty());
     let third = at(250);
-    assert_eq!((third.renewals.len(), third.expiring().count()), (17, 0));
+    assert_eq!((third.renewals.len(), third.expiring().count()), (18, 0));
     assert_eq!(third.renewals[0].reason, RenewalReason::RunsOut { days: 115 });
-    assert_eq!(at(306).expiring().count(), 17);
+    assert_eq!(at(306).expiring().count(), 18);
     assert_eq!(at(366).renewals[0].reason, RenewalReason::RunsOut { days: -1 });
 }
 

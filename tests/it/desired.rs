@@ -135,6 +135,7 @@ fn bundle(cluster: &Cluster) -> Bundle {
             public: "public key of service accounts\n".into(),
         },
         encryption: EncryptionKey { name: "k20261123".into(), key: Secret::new([7; 32]) },
+        metrics_server: cluster.metrics.as_ref().map(|_| identity("metrics-server")),
         nodes: cluster.nodes.iter().map(|node| (node.name.clone(), identities(node))).collect(),
     }
 }

@@ -1,11 +1,14 @@
 //! metrics-server: what nodes and pods use.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::DesiredError;
 use super::placement::{TOLERATED, place, set_strategy};
 use crate::cluster::{Cluster, Metrics};
 use crate::desired::template::Template;
+use crate::pki::Bundle;
 use crate::release::Release;
 use crate::state::Object;
 
@@ -14,13 +17,14 @@ const METRICS_SERVER: Template = Template {
     text: include_str!("../../../templates/metrics-server/metrics-server.yaml"),
 };
 /// Kubelets' certificates are signed by the authority that every pod finds beside its token.
-const ARGUMENTS: [(&str, &str); 6] = [
-    ("cert-dir", "/tmp"),
+const ARGUMENTS: [(&str, &str); 7] = [
     ("kubelet-certificate-authority", "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"),
     ("kubelet-preferred-address-types", "InternalIP"),
     ("kubelet-use-node-status-port", "true"),
     ("metric-resolution", "15s"),
     ("secure-port", "10250"),
+    ("tls-cert-file", "/etc/metrics-server/tls.crt"),
+    ("tls-private-key-file", "/etc/metrics-server/tls.key"),
 ];
 
 pub(super) fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object>, DesiredError> {
@@ -36,6 +40,25 @@ pub(super) fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object
         set_strategy(&mut object.body, metrics.update_strategy);
     }
     Ok(objects)
+}
+
+/// The apiserver takes an answer from nobody else than who holds this key. Before kube-proxy has set up the Service, or where it
+/// has lost it, packets to its address leave the host, and whoever answers there could not be told from it.
+pub(super) fn certify(objects: &mut [Object], bundle: &Bundle) {
+    let Some(identity) = &bundle.metrics_server else { return };
+    for object in objects {
+        match (object.key.kind.as_str(), object.key.name.as_str()) {
+            ("Secret", "metrics-server-certificate") => {
+                let (certificate, key) =
+                    (STANDARD.encode(&identity.certificate), STANDARD.encode(identity.key.expose()));
+                object.body["data"] = json!({ "tls.crt": certificate, "tls.key": key });
+            }
+            ("APIService", "v1beta1.metrics.k8s.io") => {
+                object.body["spec"]["caBundle"] = STANDARD.encode(&bundle.cluster_authority).into();
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Ours, then those of the file; of two with one name the file's.
@@ -57,6 +80,6 @@ mod tests {
         let options = options.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into();
         let arguments = arguments(&Metrics { options, ..Metrics::default() });
         assert!(!arguments.contains(&"--metric-resolution=15s".to_owned()));
-        assert_eq!(arguments[5..], ["--metric-resolution=30s", "--node-selector=a=$$(HOME)", "--v=2"]);
+        assert_eq!(arguments[6..], ["--metric-resolution=30s", "--node-selector=a=$$(HOME)", "--v=2"]);
     }
 }

@@ -14,6 +14,7 @@ mod vxlan;
 
 use super::DesiredError;
 use crate::cluster::Cluster;
+use crate::pki::Bundle;
 use crate::release::Release;
 use crate::state::{Object, ObjectKey};
 
@@ -64,6 +65,11 @@ pub fn objects(cluster: &Cluster, release: &Release) -> Result<Vec<Object>, Desi
 /// Makes of [`objects`] what the hosts ask for: the number of CPU cores of all nodes decides how often CoreDNS runs.
 pub fn fit_to_cores(objects: &mut [Object], cluster: &Cluster, cores: u64) {
     coredns::fit_to_cores(objects, cluster, cores);
+}
+
+/// Gives [`objects`] the certificates with which add-ons serve the apiserver.
+pub fn certify(objects: &mut [Object], bundle: &Bundle) {
+    metrics_server::certify(objects, bundle);
 }
 
 /// The keys of [`objects`], in the same order: what has to be looked at.

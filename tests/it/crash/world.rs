@@ -204,7 +204,7 @@ impl World {
             lines.push(format!("{node} {:?} {:?}", state.modules, state.sysctls));
             lines.push(format!("{node} {:?}", state.merged_files));
         }
-        lines.extend(self.stored().iter().map(|(key, object)| format!("{key} {object}")));
+        lines.extend(self.stored().iter().map(|(key, object)| format!("{key} {}", without_keys(object))));
         lines
     }
 
@@ -216,6 +216,18 @@ impl World {
         };
         self.states().into_values().filter_map(authority).collect()
     }
+}
+
+/// An object without what is made of the cluster's keys.
+fn without_keys(object: &Value) -> Value {
+    let mut object = object.clone();
+    let is_keyed = object["kind"] == "Secret" || object["spec"].get("caBundle").is_some();
+    if is_keyed {
+        object["metadata"]["annotations"] = Value::Null;
+        object["data"] = Value::Null;
+        object["spec"]["caBundle"] = Value::Null;
+    }
+    object
 }
 
 /// Number of members that a member was told of.
