@@ -176,7 +176,12 @@ as_unit() {
   systemd-run -q --collect --unit="provision-swap-$1-$name" -p Type=oneshot -p 'After=docker.service containerd.service' \
     /bin/sh "$swaps/program" "$1" "$name" >&2 </dev/null || :
   # Killed: what it has begun is still to be ended.
-  if [ ! -e "$answer" ] && [ -e "$swaps/$name/intent" ]; then /bin/sh "$swaps/program" settle "$name" >&2 </dev/null; fi
+  if [ -e "$swaps/$name/intent" ]; then
+    case $(head -n 1 "$answer" 2>/dev/null) in
+      neither | unfinished) ;;
+      *) /bin/sh "$swaps/program" settle "$name" >&2 </dev/null ;;
+    esac
+  fi
 }
 # A swap that has ended, and a container that was made for one which never began.
 forget() {

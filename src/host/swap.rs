@@ -251,3 +251,7 @@ pub(super) fn outcome(output: &[u8]) -> Result<Outcome, Problem> {
         _ => Err(format!("a swap cannot end with {word:?}")),
     }
 }
+
+#[cfg(test)]
+#[path = "swap_tests.rs"]
+mod tests;

@@ -176,7 +176,8 @@ take_back() {
       if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new" || return; fi
       run docker update --restart=always "$old" && run docker start "$old" ;;
     beside)
-      run docker update --restart=always "$old" && run docker start "$old" && listens "$old" || return
+      run docker update --restart=always "$old" && run docker start "$old" && listens "$old"
+      # However that went, the new one is not wanted.
       if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new"; fi ;;
     unit) put_back && run systemctl daemon-reload && run systemctl restart "$unit" ;;
   esac

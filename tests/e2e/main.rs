@@ -23,6 +23,7 @@ mod restart;
 mod ssh;
 mod state_folder;
 mod supply;
+mod swap;
 mod tenant;
 mod three_nodes;
 mod upgrade;

@@ -43,7 +43,8 @@ impl Hands for LabHands {
     }
 }
 
-fn options(lab: &Lab, user: &str) -> SshOptions {
+/// How the lab's first host is reached.
+pub fn options(lab: &Lab, user: &str) -> SshOptions {
     SshOptions {
         node: NodeName::new("h1").unwrap(),
         address: lab.address("h1"),
@@ -58,11 +59,15 @@ fn options(lab: &Lab, user: &str) -> SshOptions {
     }
 }
 
+/// Where the lab keeps what it has built.
+pub fn cache() -> PathBuf {
+    std::env::var_os("PROVISION_LAB_CACHE")
+        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/provision-lab"), PathBuf::from)
+}
+
 /// The pause image of the lab's bundle: its program waits until it is stopped.
 fn pause() -> (ImageIdentity, Transfer, Vec<String>) {
-    let cache = std::env::var_os("PROVISION_LAB_CACHE")
-        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/provision-lab"), PathBuf::from);
-    let pattern = fs::read_dir(cache.join("parts/image-pause-3.10.1")).unwrap().next().unwrap().unwrap().path();
+    let pattern = fs::read_dir(cache().join("parts/image-pause-3.10.1")).unwrap().next().unwrap().unwrap().path();
     let read = |name: &str| fs::read_to_string(pattern.join(name)).unwrap().trim().to_owned();
     let archive = pattern.join("image.tar");
     let image = ImageIdentity {

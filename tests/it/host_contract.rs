@@ -8,7 +8,9 @@ use std::sync::Arc;
 use contract::{Hands, Subject, contract_cases, transfer};
 use provision::base::{Digest, Epoch, NodeName};
 use provision::host::{Change, FakeHost, FakeProcess, HostError, LookRequest, Moment, ReadHost as _, WriteHost as _};
-use provision::state::{Component, Content, FileSpec, ImageIdentity, ImageReference, Owner};
+use provision::state::{
+    Component, ContainerSpec, Content, FileSpec, ImageIdentity, ImageReference, ObservedSwap, Owner,
+};
 
 struct FakeHands(FakeHost);
 
@@ -85,4 +87,34 @@ async fn calls_on_all_hosts_of_a_process_count_together() {
     hosts[0].look(&request).await.unwrap();
     assert!(hosts[1].look(&request).await.is_err());
     assert!(hosts[0].look(&request).await.is_err());
+}
+
+#[tokio::test]
+async fn a_container_that_fails_is_taken_back_and_its_reason_stays_until_the_next_swap() {
+    let subject = fake().await;
+    let host = FakeHost::new(node(), &FakeProcess::new());
+    let packages = Change::InstallPackages(vec!["docker.io".into()]);
+    let subject = Subject { host: Arc::new(host.clone()), ..subject };
+    contract::make(&subject, packages).await.unwrap();
+    contract::make(&subject, contract::load_change(&subject)).await.unwrap();
+    let old = contract::spec(&subject, "swapped");
+    contract::make(&subject, Change::CreateContainer(Box::new(old.clone()))).await.unwrap();
+    contract::make(&subject, Change::StartContainer("swapped".into())).await.unwrap();
+    let reference = ImageReference("example.org/broken:1".into());
+    let image = ImageIdentity { reference: reference.clone(), id: Digest::of("broken") };
+    host.by_hand(|state| drop(state.docker_images.insert(reference, image.id.clone())));
+    host.let_fail("example.org/broken:1");
+    let new = ContainerSpec { image, ..old.clone() };
+    let swap = contract::swap_change(&new, "/etc/record");
+    let failed = contract::make(&subject, swap.clone()).await;
+    assert!(matches!(failed, Err(HostError::Reverted { .. })), "{failed:?}");
+    let state = host.state();
+    assert!(state.containers["swapped"].running && state.containers["swapped"].spec == old);
+    assert_eq!(state.containers.len(), 1);
+    assert!(matches!(state.swaps["swapped"], ObservedSwap::Reverted(_)));
+    assert!(!state.entries.contains_key("/etc/record"));
+    host.let_work("example.org/broken:1");
+    contract::make(&subject, swap).await.unwrap();
+    assert_eq!(host.state().containers["swapped"].spec, new);
+    assert!(host.state().swaps.is_empty());
 }

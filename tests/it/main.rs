@@ -19,3 +19,4 @@ mod objects;
 mod one_door;
 mod registry;
 mod supply;
+mod swap_program;

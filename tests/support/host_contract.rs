@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use provision::base::{Digest, Epoch};
-use provision::host::{Change, HostError, LogSource, LookRequest, Payload, SharedHost, Transfer};
+use provision::host::{
+    Change, HostError, LogSource, LookRequest, Payload, Proof, Replacement, SharedHost, Swap, Transfer,
+};
 use provision::state::{
     Component, ContainerSpec, Content, DirectorySpec, FileSpec, HostSnapshot, ImageIdentity, ImageReference,
     ImageStore, LinkSpec, ObservedEntry, Owner,
@@ -357,6 +359,47 @@ pub async fn a_container_is_made_started_and_removed(subject: Subject) {
     make(&subject, stop).await.unwrap();
 }
 
+/// A swap whose proof asks nothing: that it can be started is enough.
+pub fn swap_change(wanted: &ContainerSpec, record: &str) -> Change {
+    Change::Swap(Box::new(Swap {
+        replacement: Replacement::Container(Box::new(wanted.clone())),
+        files: vec![file(record, Owner::ROOT, 0o600, &wanted.oom_score_adj.to_string())],
+        proof: Proof { probes: Vec::new(), stays_seconds: 0 },
+        patience_seconds: 10,
+    }))
+}
+
+pub async fn a_running_container_is_replaced_by_another(subject: Subject) {
+    let (name, root) = ("contract-swap", format!("{ROOT}/contract-swap"));
+    let record = format!("{root}/record");
+    load(&subject).await;
+    let old = spec(&subject, name);
+    let new = ContainerSpec { oom_score_adj: -500, ..old.clone() };
+    let swap = swap_change(&new, &record);
+    let change = Change::Write { directories: vec![folder(&root, 0o700)], files: Vec::new(), links: Vec::new() };
+    make(&subject, change).await.unwrap();
+    assert!(matches!(make(&subject, swap.clone()).await, Err(HostError::Refused { .. })), "there is none to replace");
+    make(&subject, Change::Settle(name.into())).await.unwrap();
+    make(&subject, Change::CreateContainer(Box::new(old))).await.unwrap();
+    make(&subject, Change::StartContainer(name.into())).await.unwrap();
+    let mut ids = Vec::new();
+    // Once more does no harm.
+    for _ in 0..2 {
+        make(&subject, swap.clone()).await.unwrap();
+        let mut seen = look(&subject, LookRequest::default()).await;
+        assert!(!seen.swaps.contains_key(name));
+        assert!(!seen.containers.contains_key("contract-swap.next"));
+        let seen = seen.containers.remove(name).unwrap();
+        assert!(seen.running && seen.spec == new && seen.irregularities.is_empty(), "{seen:?}");
+        ids.push(seen.id);
+        assert_eq!(entries(&subject, &root).await[&record], seen_file(Owner::ROOT, 0o600, "-500"));
+    }
+    assert_eq!(ids[0], ids[1]);
+    for change in [Change::StopContainer(name.into()), Change::RemoveContainer(name.into())] {
+        make(&subject, change).await.unwrap();
+    }
+}
+
 pub async fn a_container_needs_its_image(subject: Subject) {
     let mut wanted = spec(&subject, "contract-no-image");
     wanted.image.reference = ImageReference("example.org/no-such-image:1".into());
@@ -393,6 +436,7 @@ macro_rules! contract_cases {
             files_and_links_are_removed,
             images_are_loaded_into_both_stores,
             a_container_is_made_started_and_removed,
+            a_running_container_is_replaced_by_another,
             a_container_needs_its_image,
             a_port_where_nobody_listens_is_refused
         }
