@@ -36,6 +36,7 @@ fn need(host: &HostInput<'_>, spec: &ContainerSpec) -> Option<Need> {
 /// Runs, starts or replaces one container, or says why not.
 pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSpec, plan: &mut Plan) {
     let Some(need) = need(host, spec) else { return };
+    let is_swap = matches!(need, Need::Swap { .. });
     let id = format!("container/{}", spec.name);
     let title = format!("start container {}", spec.name);
     let run = || Action::RunContainer(Box::new(spec.clone()));
@@ -55,7 +56,10 @@ pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSp
     let mut after = host.runtime();
     after.extend([host.id("files"), host.id("kernel"), host.id(&format!("container/{}/remove", spec.name))]);
     after.push(host.id(&format!("image/docker/{}", spec.image.reference)));
-    after.extend(prerequisites(host, component));
+    // What is replaced has an order of its own, which may be the opposite one.
+    if !is_swap {
+        after.extend(prerequisites(host, component));
+    }
     plan.steps.push(Step { after, log: Some(LogSource::Container(spec.name.clone())), ..step });
 }
 

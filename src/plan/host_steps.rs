@@ -214,7 +214,7 @@ fn start_unit(host: &HostInput<'_>, unit: &UnitSpec, plan: &mut Plan) {
     if let Some(step) = rolling::swap_kubelet(host, unit).filter(|_| unit.component == Component::Kubelet) {
         let mut after = host.runtime();
         after.extend([host.id("files"), host.id("kernel")]);
-        after.extend(kubelet_prerequisites(host));
+        after.extend(kubelet_bytes(host));
         plan.steps.push(Step { after, ..step });
         return;
     }
@@ -257,11 +257,17 @@ fn enable_id(unit: &UnitSpec) -> String {
 /// kubelet needs about a second before it registers, in which an API that answers gets ready. One that is not
 /// there yet makes it wait twice as long after each try, up to seven seconds.
 fn kubelet_prerequisites(host: &HostInput<'_>) -> Vec<StepId> {
+    let mut after = kubelet_bytes(host);
+    after.push(host.id("container/api-proxy"));
+    after.extend(cluster_steps::first_api_answers(host.input));
+    after
+}
+
+/// Its program and the images of its pods.
+fn kubelet_bytes(host: &HostInput<'_>) -> Vec<StepId> {
     let payloads = host.wanted.files.iter().filter(|file| matches!(file.content, Content::Payload { .. }));
     let mut after: Vec<StepId> = payloads.map(|file| host.id(&format!("file{}", file.path))).collect();
     let pods = host.wanted.images.iter().filter(|image| image.store == ImageStore::Containerd);
     after.extend(pods.map(|image| host.id(&image_id(image))));
-    after.push(host.id("container/api-proxy"));
-    after.extend(cluster_steps::first_api_answers(host.input));
     after
 }

@@ -134,6 +134,19 @@ fn up(
     process: &FakeProcess,
     consent: &dyn Consent,
 ) -> Result<UpOutcome, OperationError> {
+    run(desk, loaded, world, disk, process, consent, None)
+}
+
+/// The same, or a rollback to a generation whose configuration is loaded.
+fn run(
+    desk: &Desk,
+    loaded: &Loaded,
+    world: &World,
+    disk: &FakeDisk,
+    process: &FakeProcess,
+    consent: &dyn Consent,
+    back_to: Option<u32>,
+) -> Result<UpOutcome, OperationError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Names of runs differ, as they do by their time.
     static RUN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
@@ -152,10 +165,13 @@ fn up(
         now: NOW,
         events: &Silent,
         allow_missing_images: desk.lenient,
-        back_to: None,
+        back_to: back_to.map(|_| ops::rollback_target(&state, back_to)).transpose()?,
     };
     let input = UpInput { survey, run, consent, cancellation: &Cancellation::default(), patience: world.patience() };
-    runtime.block_on(ops::up(&mut folder, &input))
+    match back_to {
+        Some(_) => runtime.block_on(ops::rollback(&mut folder, &input)),
+        None => runtime.block_on(ops::up(&mut folder, &input)),
+    }
 }
 
 /// A world, and the disk of who works on it.

@@ -4,7 +4,7 @@ use provision::host::{Change, FakeProcess};
 use provision::ops::{OperationError, UpOutcome};
 use provision::plan::{Action, Plan};
 
-use super::{Case, Desk, Stage};
+use super::{Case, Desk, Stage, Yes, run};
 
 const OLD: &str = "kubernetes_version: v1.24.16\n";
 const PATCH: &str = "kubernetes_version: v1.24.17\n";
@@ -101,6 +101,74 @@ fn a_component_that_fails_is_back_and_nothing_after_it_was_touched() {
             assert!(state.containers.values().all(|container| container.running));
         });
     }
+}
+
+/// `provision rollback` to the first generation, which `case` was upgraded from.
+fn back(
+    desk: &Desk,
+    stage: &Stage<'_>,
+    case: &Case,
+    process: &FakeProcess,
+) -> (Plan, Result<UpOutcome, OperationError>) {
+    let loaded = desk.load_with(case.nodes.0, case.nodes.1, OLD);
+    let consent = Yes::default();
+    let result = run(desk, &loaded, &stage.world, &stage.disk, process, &consent, Some(1));
+    let plan = consent.0.lock().unwrap().take().unwrap_or_default();
+    (plan, result)
+}
+
+/// What runs on all hosts: images by container, and kubelet's link.
+fn running(stage: &Stage<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (node, machine) in stage.world.machines.lock().unwrap().iter() {
+        machine.by_hand(|state| {
+            let containers =
+                state.containers.iter().map(|(name, seen)| format!("{name} {}", seen.spec.image.reference));
+            lines.extend(containers.map(|line| format!("{node} {line}")));
+            lines.push(format!("{node} {:?}", state.entries.get("/opt/provision/kubelet/current")));
+        });
+    }
+    lines
+}
+
+#[test]
+fn a_rollback_goes_the_opposite_way_and_leaves_the_old_version_everywhere() {
+    let desk = desk();
+    let (stage, loaded) = FOUR_NODES.stage(&desk);
+    let before = running(&stage);
+    stage.must(&loaded, "the upgrade");
+    assert_ne!(running(&stage), before);
+    let (plan, result) = back(&desk, &stage, &FOUR_NODES, &FakeProcess::new());
+    result.unwrap();
+    let order = replaced(&plan);
+    let position =
+        |id: &str| order.iter().position(|step| step == id).unwrap_or_else(|| panic!("{id} is not in {order:?}"));
+    assert!(position("h5/unit/kubelet.service") < position("h1/container/kube-controller-manager"));
+    assert!(position("h3/container/kube-scheduler") < position("h1/container/kube-apiserver"));
+    assert_eq!(running(&stage), before);
+    let old = desk.load_with(3, 2, OLD);
+    assert_eq!(stage.must(&old, "the run after it"), UpOutcome::NothingToDo);
+}
+
+#[test]
+fn a_half_done_upgrade_is_taken_back() {
+    let desk = desk();
+    let (stage, loaded) = FOUR_NODES.stage(&desk);
+    let before = running(&stage);
+    let process = FakeProcess::new();
+    process.dies_at(40, provision::host::Moment::After);
+    stage.up(&loaded, &process).unwrap_err();
+    assert_ne!(running(&stage), before, "it died before anything was replaced");
+    back(&desk, &stage, &FOUR_NODES, &FakeProcess::new()).1.unwrap();
+    assert_eq!(running(&stage), before);
+}
+
+#[test]
+fn a_generation_that_does_not_exist_is_named_with_those_that_do() {
+    let desk = desk();
+    let (stage, loaded) = ONE_NODE.stage(&desk);
+    let refused = run(&desk, &loaded, &stage.world, &stage.disk, &FakeProcess::new(), &Yes::default(), Some(7));
+    assert!(refused.unwrap_err().to_string().contains("no generation 0007; there are 0001"));
 }
 
 #[test]
