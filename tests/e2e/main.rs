@@ -12,6 +12,7 @@ mod canal;
 #[path = "../support/canal_calls.rs"]
 mod canal_calls;
 mod check_network;
+mod drain;
 mod drift;
 mod first_cluster;
 mod interrupted;

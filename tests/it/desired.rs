@@ -9,7 +9,7 @@ use std::path::Path;
 use provision::base::{Digest, KubernetesVersion, NodeName, Secret};
 use provision::cluster::{
     Cluster, Network, NetworkPlugin, Node, OWNED_KUBE_PROXY_KEYS, OWNED_KUBELET_KEYS, Overlay, PodSecurity, Roles,
-    SshTarget, Taint,
+    SshTarget, Taint, UpgradeStrategy,
 };
 use provision::desired::{
     Desired, DesiredError, DesiredHost, Input, PayloadPin, Pins, images, look_request, predicted_cgroup_driver, render,
@@ -71,6 +71,7 @@ pub fn cluster(version: &str, roles: &[Roles]) -> Cluster {
         dns: Some(Default::default()),
         upgrade: Default::default(),
         metrics: Some(Default::default()),
+        upgrade: UpgradeStrategy::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use provision::base::{KubernetesVersion, NodeName};
 use provision::cluster::{
     Amount, Cluster, Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget,
-    Toleration, TolerationOperator,
+    Toleration, TolerationOperator, UpgradeStrategy,
 };
 use provision::desired::objects;
 use provision::release::Catalog;
@@ -52,6 +52,7 @@ pub fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: Po
         dns: Some(Default::default()),
         upgrade: Default::default(),
         metrics: Some(Default::default()),
+        upgrade: UpgradeStrategy::default(),
     }
 }
 

@@ -109,12 +109,9 @@ fn obstacles(input: &DrainInput<'_>, pod: &Value) -> Vec<Obstacle> {
     let owner = controller(pod);
     let mut obstacles = Vec::new();
     match owner {
-        Some(owner) if !is_gone(input, &owner) => {
-            if owner.kind == "DaemonSet" {
-                // It would be back as soon as it is gone, so that nothing else need be said of it.
-                return vec![Obstacle::DaemonSet];
-            }
-        }
+        // It would be back as soon as it is gone, so that nothing else need be said of it.
+        Some(owner) if owner.kind == "DaemonSet" && !is_gone(input, &owner) => return vec![Obstacle::DaemonSet],
+        Some(owner) if !is_gone(input, &owner) => {}
         owner if !options.force => obstacles.push(Obstacle::NobodyMakesItAnew(owner)),
         _ => {}
     }

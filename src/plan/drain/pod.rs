@@ -8,6 +8,9 @@ use crate::state::{ObjectKey, Resource};
 
 /// The annotation of a pod that kubelet runs from a file and only shows to the API.
 const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+/// The annotation in which a pod names `emptyDir` volumes that may be lost, with commas between them. The cluster autoscaler
+/// has introduced it.
+const EXPENDABLE_ANNOTATION: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 /// The taint that a cordoned node gets.
 const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 
@@ -87,11 +90,13 @@ pub(super) fn is_finished(pod: &Value) -> bool {
     pod["status"]["phase"] == "Succeeded" || pod["status"]["phase"] == "Failed"
 }
 
-/// Names of volumes that go with the pod.
+/// Names of volumes that go with the pod, but for those that it calls expendable.
 pub(super) fn local_volumes(pod: &Value) -> Vec<String> {
+    let expendable = pod["metadata"]["annotations"][EXPENDABLE_ANNOTATION].as_str().unwrap_or_default();
+    let is_expendable = |name: &&str| expendable.split(',').any(|one| one.trim() == *name);
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    let local = volumes.filter(|volume| volume["emptyDir"].is_object());
-    local.filter_map(|volume| volume["name"].as_str().map(str::to_owned)).collect()
+    let local = volumes.filter(|volume| volume["emptyDir"].is_object()).filter_map(|volume| volume["name"].as_str());
+    local.filter(|name| !is_expendable(name)).map(str::to_owned).collect()
 }
 
 /// Whether a container of it does something before it is told to end: the time in which others stop to send it requests.

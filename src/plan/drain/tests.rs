@@ -103,6 +103,15 @@ fn pods_that_nobody_makes_anew_and_local_data_go_only_where_the_file_says_so() {
 }
 
 #[test]
+fn volumes_that_a_pod_calls_expendable_block_nothing() {
+    let mut pod = web("web-1");
+    pod["spec"]["volumes"] = json!([{"name": "certificate", "emptyDir": {}}, {"name": "cache", "emptyDir": {}}]);
+    pod["metadata"]["annotations"] =
+        json!({"cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes": "certificate, other"});
+    assert_eq!(obstacles(&pod, &[], &DrainOptions::default()), [Obstacle::LocalData(vec!["cache".into()])]);
+}
+
+#[test]
 fn a_pod_whose_controller_is_gone_is_as_bare_as_one_without() {
     let options = DrainOptions::default();
     let orphan = pod("agent-1", Some(("DaemonSet", "gone")));
