@@ -10,7 +10,8 @@ use crate::plan::{Action, Step};
 use crate::state::{Inventory, ResourceKind};
 
 use super::explain::NotReady;
-use super::{Context, objects, waiter};
+use super::snapshots::SnapshotFailure;
+use super::{Context, objects, snapshots, waiter};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,9 @@ pub enum StepError {
         /// What differs.
         difference: String,
     },
+    /// A snapshot of etcd was not taken.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotFailure),
     /// The run's record cannot be written.
     #[error("the run's record cannot be written: {0}")]
     Record(String),
@@ -96,6 +100,8 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::Note(entries) => objects::note(entries, context).await?,
         Action::Delete(deletions) => objects::delete(&step.id, deletions, context, halted).await?,
         Action::RequireKinds(kinds) => objects::require_kinds(kinds, context).await?,
+        Action::SaveSnapshot(spec) => snapshots::save(step, spec, context).await?,
+        Action::CopySnapshot { from, record } => snapshots::bring(step, from, record, context).await?,
         Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
     }
     Ok(())

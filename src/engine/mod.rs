@@ -4,6 +4,7 @@ mod actions;
 mod explain;
 mod objects;
 mod scheduler;
+mod snapshots;
 mod waiter;
 mod world;
 
@@ -15,6 +16,7 @@ use crate::event::EventSink;
 pub use actions::StepError;
 pub use explain::NotReady;
 pub use scheduler::{Outcome, run};
+pub use snapshots::SnapshotFailure;
 pub use world::{RunLog, World};
 
 /// How a run is asked to end early. Cheap to clone; once asked, it stays asked.

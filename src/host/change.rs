@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::{SnapshotCheck, SnapshotRestore, SnapshotSave};
 use crate::base::{Digest, Secret};
 use crate::state::{ContainerSpec, DirectorySpec, FileSpec, ImageReference, ImageStore, LinkSpec, Owner};
 
@@ -79,6 +80,16 @@ pub enum Change {
     },
     /// Removes files and links; never a directory.
     Remove(Vec<String>),
+    /// Stops a container so that no reboot starts it again. One that is not there is no error.
+    SuspendContainer(String),
+    /// Starts a container, and lets reboots start it again.
+    ResumeContainer(String),
+    /// Takes a snapshot of etcd; what etcd has told of it stands in its file of facts then.
+    SaveSnapshot(Box<SnapshotSave>),
+    /// Verifies a snapshot of etcd; one that is not what it must be is a refusal. Leaves nothing behind.
+    VerifySnapshot(Box<SnapshotCheck>),
+    /// Gives an etcd member the data of a snapshot; its old data is kept under another name.
+    RestoreSnapshot(Box<SnapshotRestore>),
 }
 
 /// An image to be pulled by a host.

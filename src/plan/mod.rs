@@ -16,6 +16,7 @@ mod refusal;
 mod render;
 mod runtime_configuration;
 mod runtime_steps;
+mod snapshot_steps;
 mod step;
 mod way_out;
 
@@ -34,6 +35,7 @@ pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
+pub use snapshot_steps::{RestoreInput, SnapshotMember, SnapshotSpec, restore_snapshot, snapshot_step};
 pub use step::{Action, Condition, Plan, Step};
 pub use way_out::way_out;
 

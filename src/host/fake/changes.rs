@@ -11,6 +11,7 @@ use crate::state::{
 
 use super::machine::Machine;
 use super::process::Moment;
+use super::snapshots;
 
 /// Why a host refuses, in its words.
 type Refusal = String;
@@ -34,6 +35,8 @@ pub(super) fn make(
             | Change::StartContainer(_)
             | Change::StopContainer(_)
             | Change::RemoveContainer(_)
+            | Change::SuspendContainer(_)
+            | Change::ResumeContainer(_)
     );
     if !for_engines {
         request::encode(epoch, change).map_err(refused)?;
@@ -86,6 +89,11 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
             }
         }
         Change::PullImage(pull) => pull_image(machine, pull),
+        Change::SuspendContainer(name) => snapshots::suspend(machine, name, half),
+        Change::ResumeContainer(name) => snapshots::resume(machine, name, half)?,
+        Change::SaveSnapshot(save) => snapshots::save(machine, save, half)?,
+        Change::VerifySnapshot(check) => snapshots::verify(machine, check)?,
+        Change::RestoreSnapshot(restore) => snapshots::restore(machine, restore, half)?,
         Change::Send { .. } | Change::LoadImage { .. } => {}
     }
     Ok(())
@@ -266,7 +274,7 @@ fn create(machine: &mut Machine, spec: &ContainerSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn start(machine: &mut Machine, name: &str) -> Result<(), Refusal> {
+pub(super) fn start(machine: &mut Machine, name: &str) -> Result<(), Refusal> {
     let container = machine.state.containers.get_mut(name).ok_or_else(|| format!("No such container: {name}"))?;
     container.status = "running".into();
     container.running = true;
@@ -275,7 +283,7 @@ fn start(machine: &mut Machine, name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn stop(machine: &mut Machine, name: &str) {
+pub(super) fn stop(machine: &mut Machine, name: &str) {
     if let Some(container) = machine.state.containers.get_mut(name).filter(|container| container.running) {
         container.status = "exited".into();
         container.running = false;

@@ -313,6 +313,8 @@ fn announced(plan: &Plan) -> Vec<Write> {
                 let keys: Vec<String> = deletions.iter().map(|deletion| deletion.key.to_string()).collect();
                 add(format!("delete {}", keys.join(", ")));
             }
+            Action::SaveSnapshot(spec) => add(format!("snapshot {}", spec.name)),
+            Action::CopySnapshot { record, .. } => add(format!("snapshot {}", record.name)),
             Action::SetNodeMetadata(_) => add("labels and taints".into()),
             Action::VerifyRuntime | Action::Wait(_) | Action::RequireKinds(_) => {}
         }
