@@ -6,7 +6,8 @@ use crate::ops::{CheckError, OperationError, SnapshotError};
 pub const SUCCESS: u8 = 0;
 /// Something failed on the way; what was done stays, and the next `up` goes on.
 pub const FAILED: u8 = 1;
-/// `plan`: there are changes. `status`: something is not healthy. `check`: something does not work.
+/// `plan`: there are changes. `status`: something is not healthy. `check`: something does not work. `etcd
+/// snapshot`: one is damaged or missing somewhere.
 pub const CHANGES: u8 = 2;
 /// The input is wrong: arguments, `cluster.yml`, catalog, bundle, key file. No host was touched.
 pub const INPUT: u8 = 3;
