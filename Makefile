@@ -19,7 +19,7 @@ lint: ## formatting, clippy, shellcheck, go vet
 	cargo clippy --all-targets -- -D warnings
 	shellcheck -x -a -P tests/lab tests/lab/lab
 	shellcheck tests/lab/host/* tests/lab/registry/usr/sbin/* tests/long.sh .ci/run
-	shellcheck -s sh src/host/gather.sh src/host/door.sh templates/kubelet/service-route.sh
+	shellcheck -s sh src/host/gather.sh src/host/door.sh src/host/etcd_snapshot.sh templates/kubelet/service-route.sh
 	@for folder in $(GO_SOURCES); do (cd $$folder && echo "go vet $$folder" && go vet . && test -z "$$(gofmt -l .)") || exit 1; done
 
 # The tests would build the bundles as well, but without showing how far they are.

@@ -8,6 +8,7 @@ canary_key=/provision/canary
 begin() {
   IFS= read -r name; IFS= read -r image
   command -v docker >/dev/null || fail "the program docker is not there: install its package (docker-cli)"
+  # shellcheck disable=SC2154 # the door has read it
   database=$snapshots/$name.db helper=provision-$request work=$snapshots/.$request
   mkdir -p "$snapshots"
   end

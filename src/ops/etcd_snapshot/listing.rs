@@ -152,3 +152,70 @@ fn row(listed: &Listed, width: usize, formatter: &mut fmt::Formatter<'_>) -> fmt
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Digest, KubernetesVersion};
+    use crate::state::{Fingerprints, SnapshotCluster, SnapshotFacts, Taken};
+
+    fn record(canary: &str) -> SnapshotRecord {
+        let digest = || Digest::of("x");
+        let fingerprints = Fingerprints {
+            cluster_authority: digest(),
+            etcd_authority: digest(),
+            front_proxy_authority: digest(),
+            service_account_key: digest(),
+            encryption_key: digest(),
+        };
+        let kubernetes_version = KubernetesVersion::parse("v1.34.1").unwrap();
+        let cluster =
+            SnapshotCluster { name: "a".into(), token: "t".into(), kubernetes_version, generation: 1, fingerprints };
+        let (cluster_id, version) = ("a".into(), "3.6.14".into());
+        let facts = SnapshotFacts { cluster_id, version, revision: 77, hash: 1, size: 2_345_678, sha256: digest() };
+        let taken = Taken { by: node("h1"), facts, canary: canary.into() };
+        SnapshotRecord::new(name("first"), "2026-11-26T09:41:52Z".into(), cluster, taken)
+    }
+
+    fn node(text: &str) -> NodeName {
+        NodeName::new(text).unwrap()
+    }
+
+    fn name(text: &str) -> SnapshotName {
+        SnapshotName::new(text).unwrap()
+    }
+
+    fn whole(canary: &str) -> Copy {
+        Copy { record: Some(record(canary)), damage: None }
+    }
+
+    #[test]
+    fn one_row_says_where_it_is_whole_damaged_and_missing() {
+        let damaged = Copy { damage: Some("it has rotted".into()), ..whole("c") };
+        let copies = vec![(name("first"), node("h1"), whole("c")), (name("first"), node("h2"), damaged)];
+        let listing = Listing::new(copies, vec![node("h1"), node("h2"), node("h3")]);
+        assert!(!listing.is_whole());
+        let text = listing.to_string();
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        let row = "first  2026-11-26T09:41:52Z  v1.34.1     3.6.14            77      2.3 MB  h1";
+        assert_eq!(lines, [row, "  damaged on h2: it has rotted", "  missing on h3"]);
+        assert!(listing.find(&name("second")).unwrap_err().to_string().ends_with("there are: first"));
+    }
+
+    #[test]
+    fn another_snapshot_under_the_same_name_is_not_taken_for_a_copy() {
+        let hosts = ["h1", "h2", "h3"].map(node);
+        let canaries = ["c", "c", "other"];
+        let copies = hosts.iter().zip(canaries).map(|(host, canary)| (name("first"), host.clone(), whole(canary)));
+        let listing = Listing::new(copies.collect(), hosts.to_vec());
+        assert_eq!(listing.snapshots[0].whole_on, [node("h1"), node("h2")]);
+        assert!(listing.snapshots[0].damaged_on[&node("h3")].contains("the records differ"));
+    }
+
+    #[test]
+    fn a_copy_without_a_record_is_named() {
+        let copies = vec![(name("first"), node("h1"), Copy::without_record("its making was interrupted".into()))];
+        let listing = Listing::new(copies, vec![node("h1")]);
+        assert!(listing.to_string().contains("damaged on h1: its making was interrupted"), "{listing}");
+    }
+}

@@ -5,6 +5,7 @@ mod addons;
 mod bundle;
 mod disk;
 mod engines;
+mod snapshots;
 mod world;
 
 use std::fs;
