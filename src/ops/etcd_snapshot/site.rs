@@ -117,7 +117,8 @@ impl<'a> Site<'a> {
     /// Connects to all hosts and looks at the etcd hosts: their members, and the snapshots that they keep.
     pub async fn open(input: &SnapshotInput<'a>) -> Self {
         let cluster = &input.loaded.cluster;
-        input.events.emit(Event::Phase { text: format!("connecting to {} hosts", cluster.nodes.len()) });
+        let (count, plural) = (cluster.nodes.len(), if cluster.nodes.len() == 1 { "" } else { "s" });
+        input.events.emit(Event::Phase { text: format!("connecting to {count} host{plural}") });
         let connections: Connections = input.reach.connect(cluster, input.events).await;
         let failed = |(name, result): (&NodeName, &Result<SharedHost, String>)| {
             result.as_ref().err().map(|reason| (name.clone(), reason.clone()))

@@ -153,7 +153,7 @@ fn one_whole_copy_is_enough_and_no_whole_copy_is_refused() {
     let path = name("first").database_path();
     let machines: Vec<_> = stage.world.machines.lock().unwrap().values().cloned().collect();
     machines[0].put(&path, b"flipped");
-    machines[1].by_hand(|state| drop(state.entries.retain(|path, _| !path.contains("first."))));
+    machines[1].by_hand(|state| state.entries.retain(|path, _| !path.contains("first.")));
     let damaged = session(&stage, &loaded).verify().unwrap_err().to_string();
     assert!(damaged.contains("first on h1: ") && damaged.contains("first on h2: it is not there"), "{damaged}");
     session(&stage, &loaded).restore("first", true).unwrap();
@@ -184,14 +184,17 @@ fn an_interrupted_save_leaves_no_snapshot_that_is_not_one() {
     undisturbed.save("first").unwrap();
     let calls = undisturbed.process.calls();
     for call in 0..calls {
-        for moment in [Moment::Before, Moment::Within, Moment::After] {
+        // Before a call is after the one before it.
+        for moment in [Moment::Within, Moment::After] {
             let what = format!("call {call} of {calls}, {moment:?}");
             let stage = fresh();
             let dying = session(&stage, &loaded);
             dying.process.dies_at(call, moment);
-            assert!(dying.save("first").is_err(), "{what}");
+            let saved = dying.save("first");
+            let listing = session(&stage, &loaded).list();
+            assert!(saved.is_err() || listing.is_whole(), "{what}: {listing}");
             // Whatever lies there says what it is: whole ones can be restored, others are named.
-            for listed in session(&stage, &loaded).list().snapshots {
+            for listed in listing.snapshots {
                 for node in &listed.whole_on {
                     let record = listed.record.as_ref().unwrap();
                     assert!(record.etcd.size > 0, "{what}: {node}");
@@ -237,7 +240,8 @@ fn a_restore_survives_a_death_at_every_host_call() {
     undisturbed.restore("first", true).unwrap();
     let (calls, wanted) = (undisturbed.process.calls(), shape(&stage));
     for call in 0..calls {
-        for moment in [Moment::Before, Moment::Within, Moment::After] {
+        // Before a call is after the one before it.
+        for moment in [Moment::Within, Moment::After] {
             let what = format!("host call {call} of {calls}, {moment:?}");
             goes_on(&desk, &loaded, &wanted, |_, process| process.dies_at(call, moment), &what);
         }
@@ -253,7 +257,8 @@ fn a_restore_survives_a_death_at_every_disk_call_but_its_last() {
     stage.disk = stage.disk.reboot(Loss::Nothing);
     session(&stage, &loaded).restore("first", true).unwrap();
     let (calls, wanted) = (stage.disk.calls(), shape(&stage));
-    for call in 0..calls {
+    // At the last one it is over, and the same command is another restore.
+    for call in 0..calls - 1 {
         let what = format!("disk call {call} of {calls}");
         goes_on(&desk, &loaded, &wanted, |disk, _| disk.die_at(call, Death::Within), &what);
     }
