@@ -74,6 +74,9 @@ pub enum Command {
     /// Try out what a cluster shall do.
     #[command(subcommand)]
     Check(CheckCommand),
+    /// Work with etcd, where the cluster's state lies.
+    #[command(subcommand)]
+    Etcd(EtcdCommand),
     /// Show nodes, components and certificates.
     Status(Connect),
     /// Write a kubeconfig: one context for each control plane, a healthy one current.
@@ -95,6 +98,57 @@ pub enum CheckCommand {
         connect: Connect,
         #[command(flatten)]
         network: NetworkCheck,
+    },
+}
+
+/// What can be done with etcd.
+#[derive(Debug, Subcommand)]
+pub enum EtcdCommand {
+    /// Take, list, verify and restore snapshots; they are kept on the etcd hosts.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+}
+
+/// What can be done with snapshots.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotCommand {
+    /// Take a snapshot, keep it on every etcd host and verify it there.
+    Save {
+        #[command(flatten)]
+        connect: Connect,
+        /// Its name; the time and a few random digits where none is given.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// List the snapshots on all etcd hosts. Exit code 2 when one is damaged or missing somewhere.
+    List {
+        #[command(flatten)]
+        connect: Connect,
+        /// Write the list as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every byte and restore it into a scratch etcd on each etcd host. Exit code 2 when something is wrong.
+    Verify {
+        #[command(flatten)]
+        connect: Connect,
+        /// The snapshot; all of them where none is named.
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Take the whole cluster back to a snapshot. What was written after it is lost.
+    Restore {
+        #[command(flatten)]
+        connect: Connect,
+        /// The snapshot.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Do not ask: everything after this snapshot may be lost. NAME must be the snapshot's own name once more.
+        #[arg(long, value_name = "NAME")]
+        accept_loss_since: Option<String>,
+        /// Seconds that a step waits for what it has started.
+        #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
+        step_timeout: u64,
     },
 }
 

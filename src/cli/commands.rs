@@ -24,9 +24,9 @@ use crate::report::Console;
 use crate::state::ImageReference;
 
 use super::arguments::{
-    Arguments, BundleCommand, CheckCommand, Command, Common, Connect, Lenience, NetworkCheck, Progress,
+    Arguments, BundleCommand, CheckCommand, Command, Common, Connect, EtcdCommand, Lenience, NetworkCheck, Progress,
 };
-use super::exit;
+use super::{exit, snapshots};
 
 /// Runs a command to its exit code.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
@@ -47,6 +47,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             block_on(create_bundle(&common, &output, Extras { kubectl, network_check }, progress))
         }
         Command::Check(CheckCommand::Network { connect, network }) => block_on(check_network(&connect, &network)),
+        Command::Etcd(EtcdCommand::Snapshot(command)) => block_on(snapshots::run(&command)),
         Command::Status(connect) => block_on(status(&connect)),
         Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
     };
@@ -59,7 +60,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-type Result<T> = std::result::Result<T, OperationError>;
+pub(super) type Result<T> = std::result::Result<T, OperationError>;
 
 fn block_on(command: impl Future<Output = Result<u8>>) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -86,7 +87,7 @@ fn say_error(error: &OperationError) {
 }
 
 /// Writing to a closed pipe is no error of ours.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
@@ -144,18 +145,18 @@ async fn create_bundle(common: &Common, output: &Path, extras: Extras, progress:
 }
 
 /// Everything that a command with hosts begins with.
-struct Invocation {
-    setup: Setup,
-    loaded: Loaded,
-    bundles: Bundles,
-    suppliers: NetworkSuppliers,
-    reach: SshReach,
-    console: Console,
-    now: i64,
+pub(super) struct Invocation {
+    pub setup: Setup,
+    pub loaded: Loaded,
+    pub bundles: Bundles,
+    pub suppliers: NetworkSuppliers,
+    pub reach: SshReach,
+    pub console: Console,
+    pub now: i64,
 }
 
 impl Invocation {
-    fn open(connect: &Connect) -> Result<Self> {
+    pub fn open(connect: &Connect) -> Result<Self> {
         let (setup, loaded) = load(&connect.common)?;
         Self::of(connect, setup, loaded)
     }
@@ -198,7 +199,7 @@ impl Invocation {
         }
     }
 
-    fn peek(&self) -> Result<State> {
+    pub fn peek(&self) -> Result<State> {
         Ok(State::peek(&RealDisk, &self.setup.state_folder())?)
     }
 }
@@ -235,7 +236,7 @@ async fn plan(connect: &Connect, lenience: Lenience) -> Result<u8> {
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })
 }
 
-fn new_run() -> Result<RunId> {
+pub(super) fn new_run() -> Result<RunId> {
     let no_name = |source| PkiError::NoKey { name: "this run".into(), source };
     Ok(entropy::run_id(jiff::Timestamp::now()).map_err(no_name)?)
 }
@@ -351,7 +352,7 @@ fn network_options(wanted: &NetworkCheck) -> Result<NetworkCheckOptions> {
 }
 
 /// Ctrl-C: the first lets running steps end, the second gives up on them.
-async fn listen(cancellation: Cancellation) {
+pub(super) async fn listen(cancellation: Cancellation) {
     while tokio::signal::ctrl_c().await.is_ok() {
         cancellation.request();
     }

@@ -1,12 +1,13 @@
 //! Exit codes, documented in `docs/output.md`.
 
-use crate::ops::{CheckError, OperationError};
+use crate::ops::{CheckError, OperationError, SnapshotError};
 
 /// Everything is as asked for.
 pub const SUCCESS: u8 = 0;
 /// Something failed on the way; what was done stays, and the next `up` goes on.
 pub const FAILED: u8 = 1;
-/// `plan`: there are changes. `status`: something is not healthy. `check`: something does not work.
+/// `plan`: there are changes. `status`: something is not healthy. `check`: something does not work. `etcd
+/// snapshot`: one is damaged or missing somewhere.
 pub const CHANGES: u8 = 2;
 /// The input is wrong: arguments, `cluster.yml`, catalog, bundle, key file. No host was touched.
 pub const INPUT: u8 = 3;
@@ -30,6 +31,7 @@ pub fn code(error: &OperationError) -> u8 {
         | OperationError::Preflight(_)
         | OperationError::Supply(_)
         | OperationError::Declined => REFUSED,
+        OperationError::Snapshot(error) => snapshot_code(error),
         OperationError::State(_) | OperationError::Keys(_) => STATE,
         OperationError::MissingImages(_) => MISSING_IMAGES,
         OperationError::Cancelled | OperationError::Check(CheckError::Stopped | CheckError::Abandoned(_)) => CANCELLED,
@@ -37,5 +39,18 @@ pub fn code(error: &OperationError) -> u8 {
         | OperationError::Desired(_)
         | OperationError::Endpoint(_)
         | OperationError::Check(_) => FAILED,
+    }
+}
+
+fn snapshot_code(error: &SnapshotError) -> u8 {
+    match error {
+        SnapshotError::Unknown { .. } | SnapshotError::Exists(_) => INPUT,
+        SnapshotError::NotTaken(_) | SnapshotError::NotRestored { .. } => FAILED,
+        SnapshotError::NotVerified(_) => CHANGES,
+        SnapshotError::NoCluster
+        | SnapshotError::Unreachable(_)
+        | SnapshotError::NoMember { .. }
+        | SnapshotError::Unusable { .. }
+        | SnapshotError::Unfinished(_) => REFUSED,
     }
 }

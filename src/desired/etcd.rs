@@ -78,7 +78,8 @@ fn first_start_arguments(site: &Site<'_>) -> Vec<String> {
     ]
 }
 
-fn peer_url(node: &Node) -> String {
+/// Where other members reach a member.
+pub fn peer_url(node: &Node) -> String {
     format!("https://{}:2380", node.internal_address)
 }
 

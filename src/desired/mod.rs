@@ -31,6 +31,7 @@ mod template;
 pub use cni::cni_program_path;
 pub use engine_proxy::{PROXY_FILES, only_nodes_differ};
 pub use error::DesiredError;
+pub use etcd::peer_url as etcd_peer_url;
 pub use host::{Desired, DesiredHost, DesiredImage, MergeFormat, MergedFile, NodeMetadata, UnitSpec, UserSpec};
 pub use images::{images, images_of};
 pub use input::{Input, PayloadPin, Pins};

@@ -11,7 +11,8 @@ use crate::state::{Inventory, ResourceKind};
 
 use super::drain::NotEmpty;
 use super::explain::NotReady;
-use super::{Context, drain, objects, waiter};
+use super::snapshots::SnapshotFailure;
+use super::{Context, drain, objects, snapshots, waiter};
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,9 @@ pub enum StepError {
         /// What differs.
         difference: String,
     },
+    /// A snapshot of etcd was not taken.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotFailure),
     /// The run's record cannot be written.
     #[error("the run's record cannot be written: {0}")]
     Record(String),
@@ -103,6 +107,8 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::Cordon(node) => endpoints.cordon(context.world.epoch, node).await?,
         Action::Drain { node, options } => drain::drain(&step.id, node, options, context, halted).await?,
         Action::Uncordon(node) => endpoints.uncordon(context.world.epoch, node).await?,
+        Action::SaveSnapshot(spec) => snapshots::save(step, spec, context).await?,
+        Action::CopySnapshot { from, record } => snapshots::bring(step, from, record, context).await?,
         Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
     }
     Ok(())

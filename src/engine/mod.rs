@@ -5,6 +5,7 @@ mod drain;
 mod explain;
 mod objects;
 mod scheduler;
+mod snapshots;
 mod waiter;
 mod world;
 
@@ -17,6 +18,7 @@ pub use actions::StepError;
 pub use drain::NotEmpty;
 pub use explain::NotReady;
 pub use scheduler::{Outcome, run};
+pub use snapshots::SnapshotFailure;
 pub use world::{RunLog, World};
 
 /// How a run is asked to end early. Cheap to clone; once asked, it stays asked.

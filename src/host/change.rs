@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 #[cfg(doc)]
 use super::HostError;
-use super::Swap;
+use super::{SnapshotCheck, SnapshotRestore, SnapshotSave, Swap};
 use crate::base::{Digest, Secret};
 use crate::state::{ContainerSpec, DirectorySpec, FileSpec, ImageReference, ImageStore, LinkSpec, Owner};
 
@@ -87,6 +87,16 @@ pub enum Change {
     Swap(Box<Swap>),
     /// Ends what an interrupted swap of the component of this name has left, forwards where the new one was proven.
     Settle(String),
+    /// Stops a container so that no reboot starts it again. One that is not there is no error.
+    SuspendContainer(String),
+    /// Starts a container, and lets reboots start it again.
+    ResumeContainer(String),
+    /// Takes a snapshot of etcd; what etcd has told of it stands in its file of facts then.
+    SaveSnapshot(Box<SnapshotSave>),
+    /// Verifies a snapshot of etcd; one that is not what it must be is a refusal. Leaves nothing behind.
+    VerifySnapshot(Box<SnapshotCheck>),
+    /// Gives an etcd member the data of a snapshot; its old data is kept under another name.
+    RestoreSnapshot(Box<SnapshotRestore>),
 }
 
 /// An image to be pulled by a host.

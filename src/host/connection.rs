@@ -191,10 +191,24 @@ impl Connection {
         input: impl Stream<Item = Result<Bytes, HostError>>,
         limit: Duration,
     ) -> Result<CommandOutput, HostError> {
+        let mut stdout = Vec::new();
+        let mut kept = |bytes: &[u8]| keep(&mut stdout, bytes, MOST_OUTPUT_BYTES);
+        let output = self.run_into(command, input, limit, &mut kept).await?;
+        Ok(CommandOutput { stdout, ..output })
+    }
+
+    /// The same, with its output given on piece by piece instead of being kept.
+    pub async fn run_into(
+        &self,
+        command: &str,
+        input: impl Stream<Item = Result<Bytes, HostError>>,
+        limit: Duration,
+        stdout: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<CommandOutput, HostError> {
         // The semaphore lives as long as the connection and is never closed.
         let _permit = self.commands.acquire().await.map_err(|error| self.broken("running a command", &error))?;
         // The time begins here: waiting for other commands of ours is no fault of the host.
-        match tokio::time::timeout(limit, self.exchange(command, input)).await {
+        match tokio::time::timeout(limit, self.exchange(command, input, stdout)).await {
             Ok(result) => result,
             Err(_) => Err(self.broken("running a command", &format!("it took longer than {} s", limit.as_secs()))),
         }
@@ -204,12 +218,13 @@ impl Connection {
         &self,
         command: &str,
         input: impl Stream<Item = Result<Bytes, HostError>>,
+        stdout: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<CommandOutput, HostError> {
         let (channel, place) = self.session().await?;
         let asked = SystemTime::now();
         channel.exec(true, command).await.map_err(|error| self.broken("running a command", &error))?;
         let (reader, writer) = channel.split();
-        let (sending, draining) = (std::pin::pin!(send(&writer, input)), std::pin::pin!(drain(reader, asked)));
+        let (sending, draining) = (std::pin::pin!(send(&writer, input)), std::pin::pin!(drain(reader, asked, stdout)));
         let (sent, output) = match select(draining, sending).await {
             // A command that ends before it has read everything explains itself in its output.
             Either::Left((output, _)) => (Ok(()), output),
@@ -309,13 +324,17 @@ async fn send(
     failed.map_or(Ok(()), Err)
 }
 
-async fn drain(mut reader: russh::ChannelReadHalf, asked: SystemTime) -> Option<CommandOutput> {
-    let (mut stdout, mut stderr, mut status, mut first_output) = (Vec::new(), Vec::new(), None, None);
+async fn drain(
+    mut reader: russh::ChannelReadHalf,
+    asked: SystemTime,
+    stdout: &mut (dyn FnMut(&[u8]) + Send),
+) -> Option<CommandOutput> {
+    let (mut stderr, mut status, mut first_output) = (Vec::new(), None, None);
     while let Some(message) = reader.wait().await {
         match message {
             ChannelMsg::Data { data } => {
                 first_output.get_or_insert_with(SystemTime::now);
-                keep(&mut stdout, &data, MOST_OUTPUT_BYTES);
+                stdout(&data);
             }
             ChannelMsg::ExtendedData { data, .. } => {
                 stderr.extend_from_slice(&data);
@@ -326,7 +345,7 @@ async fn drain(mut reader: russh::ChannelReadHalf, asked: SystemTime) -> Option<
             _ => {}
         }
     }
-    status.map(|status| CommandOutput { status, stdout, stderr, asked, first_output })
+    status.map(|status| CommandOutput { status, stdout: Vec::new(), stderr, asked, first_output })
 }
 
 fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::Stream;
 use futures::stream::{BoxStream, StreamExt as _, iter};
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::connection::Connection;
 use super::container::{self, DIGEST_LABEL};
@@ -21,6 +21,8 @@ use crate::state::{ContainerSpec, ImageReference, ImageStore};
 const SHORT: Duration = Duration::from_secs(120);
 /// The script waits up to ten minutes for another run, and apt for another apt.
 const PACKAGES: Duration = Duration::from_secs(1800);
+/// Copying, restoring and starting what a database of gigabytes holds, on slow disks.
+const SNAPSHOT: Duration = Duration::from_secs(3600);
 /// A stream has this long, and as long as the slowest line that is worth waiting for needs.
 const STREAM: Duration = Duration::from_secs(300);
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
@@ -36,7 +38,12 @@ fn swap_limit(swap: &Swap) -> Duration {
 }
 
 fn stream_limit(transfer: &Transfer) -> Duration {
-    STREAM + Duration::from_secs(transfer.size / SLOWEST_BYTES_PER_SECOND)
+    limit_for(transfer.size)
+}
+
+/// How long bytes may take on their way.
+pub(super) fn limit_for(size: u64) -> Duration {
+    STREAM + Duration::from_secs(size / SLOWEST_BYTES_PER_SECOND)
 }
 
 /// How progress is told: bytes sent so far.
@@ -64,6 +71,11 @@ pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: P
         Change::RemoveContainer(name) => door.remove(name).await,
         Change::Swap(swap) => door.swap(change, swap).await,
         Change::Settle(name) => door.settle(name).await,
+        Change::SuspendContainer(name) => door.suspend(name).await,
+        Change::ResumeContainer(name) => door.resume(name).await,
+        Change::SaveSnapshot(_) | Change::VerifySnapshot(_) | Change::RestoreSnapshot(_) => {
+            door.snapshot(&request::describe(change), door.head(change)?).await
+        }
         Change::InstallPackages(names) => {
             let operation = format!("installing {}", names.join(", "));
             door.script(&operation, door.head(change)?, PACKAGES).await
@@ -91,6 +103,12 @@ impl Door<'_> {
         self.run(&self.ssh.main, operation, iter([Ok(head)]), limit).await
     }
 
+    async fn snapshot(&self, operation: &str, head: Bytes) -> Result<(), HostError> {
+        let (ssh, input) = (self.ssh, iter([Ok(head)]));
+        let output = script::door(&ssh.main, &ssh.options, script::SNAPSHOTS, input, SNAPSHOT).await?;
+        if output.status == 0 { Ok(()) } else { Err(self.refused(operation.to_owned(), output.complaint())) }
+    }
+
     async fn run(
         &self,
         connection: &Connection,
@@ -109,7 +127,7 @@ impl Door<'_> {
         input: impl Stream<Item = Result<Bytes, HostError>>,
         limit: Duration,
     ) -> Result<Vec<u8>, HostError> {
-        let output = script::door(connection, &self.ssh.options, input, limit).await?;
+        let output = script::door(connection, &self.ssh.options, "", input, limit).await?;
         if output.status == 0 { Ok(output.stdout) } else { Err(self.refused(operation.to_owned(), output.complaint())) }
     }
 
@@ -276,6 +294,31 @@ impl Door<'_> {
         let answer = self.docker(Method::DELETE, &format!("/containers/{name}?v=true"), None).await?;
         match answer.status {
             StatusCode::NO_CONTENT | StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(self.refused(operation, answer.message())),
+        }
+    }
+
+    /// The policy first: a reboot in between finds it stopped or running, and never about to start by itself.
+    async fn suspend(&self, name: &str) -> Result<(), HostError> {
+        if self.restart_policy(name, "no").await? { self.stop(name).await } else { Ok(()) }
+    }
+
+    async fn resume(&self, name: &str) -> Result<(), HostError> {
+        if !self.restart_policy(name, "always").await? {
+            return Err(self.refused(format!("starting container {name}"), "there is no such container".into()));
+        }
+        self.start(name).await
+    }
+
+    /// Whether there is such a container.
+    async fn restart_policy(&self, name: &str, policy: &str) -> Result<bool, HostError> {
+        let operation = format!("setting the restart policy of container {name}");
+        let name = self.plain(name, &operation)?;
+        let body = json!({ "RestartPolicy": { "Name": policy } });
+        let answer = self.docker(Method::POST, &format!("/containers/{name}/update"), Some(&body)).await?;
+        match answer.status {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
             _ => Err(self.refused(operation, answer.message())),
         }
     }

@@ -224,6 +224,7 @@ begin_swap() {
 
 case $request in
   put | send | packages | user | modules | sysctls | units | remove | import | swap) ;;
+  save_snapshot | verify_snapshot | restore_snapshot) ;;
   *) fail "unknown request $request" ;;
 esac
 # One writer at a time for each kind of request; kinds do not disturb each other.

@@ -19,6 +19,7 @@ while IFS=' ' read -r kind value; do
     sysctl) sysctls=$sysctls$value$newline ;;
     unit) units=$units$value$newline ;;
     etcd-uid) etcd_uid=$value ;;
+    file) exec cat "$value" ;;
     log) exec journalctl -q --no-pager -o cat -n "${value%% *}" -u "${value#* }" ;;
     end) break ;;
   esac

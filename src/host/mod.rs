@@ -7,6 +7,7 @@ mod cri;
 mod docker;
 mod door;
 mod error;
+mod etcd_snapshot;
 mod fake;
 mod known_hosts;
 mod login;
@@ -20,19 +21,21 @@ mod snapshot;
 mod ssh;
 mod swap;
 
+use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::base::{Epoch, NodeName};
+use crate::base::{Digest, Epoch, NodeName};
 use crate::https::Meter;
 use crate::state::HostSnapshot;
 
 pub use change::{Change, Payload, Pull, RegistryLogin, Transfer};
 pub use connection::SshOptions;
 pub use error::HostError;
+pub use etcd_snapshot::{SnapshotCheck, SnapshotRestore, SnapshotSave};
 pub use fake::{Dead, FakeHost, FakeProcess, Moment};
 pub use round_trips::RoundTripCount;
 pub use ssh::{Connected, Ssh};
@@ -92,6 +95,10 @@ pub trait ReadHost: Send + Sync {
 
     /// Opens a connection from the host to an address and port (loopback or another node).
     fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>>;
+
+    /// Copies a file of the host, of about as many bytes as given, behind what is in an open file of this machine. Gives
+    /// the SHA-256 of what came.
+    fn copy_file<'a>(&'a self, path: &'a str, size: u64, into: &'a File) -> BoxFuture<'a, Result<Digest, HostError>>;
 
     /// Round trips to this host so far, where somebody counts them; for figures only.
     fn round_trips(&self) -> Option<RoundTripCount> {

@@ -195,6 +195,22 @@ async fn part(file: Arc<std::fs::File>, offset: u64, length: usize) -> io::Resul
     tokio::task::spawn_blocking(read).await?
 }
 
+/// SHA-256 of an open file's bytes from an offset on.
+pub(super) fn digest_from(file: &std::fs::File, mut offset: u64) -> io::Result<Digest> {
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE_BYTES]);
+    loop {
+        match file.read_at(&mut piece, offset) {
+            Ok(0) => return Ok(Digest::from_hash(hash.finalize().into())),
+            Ok(length) => {
+                hash.update(&piece[..length]);
+                offset += length as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn unreadable(node: &NodeName, path: &Path, source: io::Error) -> HostError {
     HostError::LocalFile { host: node.clone(), path: path.display().to_string(), source }
 }

@@ -43,6 +43,11 @@ pub(super) fn describe(change: &Change) -> String {
         Change::Remove(paths) => format!("removing {}", paths.join(", ")),
         Change::Swap(swap) => format!("replacing {}", swap.replacement.name()),
         Change::Settle(name) => format!("ending what replacing {name} has left"),
+        Change::SuspendContainer(name) => format!("stopping container {name} for as long as nobody starts it"),
+        Change::ResumeContainer(name) => format!("starting container {name} again"),
+        Change::SaveSnapshot(save) => format!("taking etcd snapshot {}", save.name),
+        Change::VerifySnapshot(check) => format!("verifying etcd snapshot {}", check.record.name),
+        Change::RestoreSnapshot(restore) => format!("restoring etcd snapshot {}", restore.name),
     }
 }
 
@@ -89,12 +94,17 @@ pub(super) fn encode(epoch: Epoch, change: &Change) -> Result<Bytes, Problem> {
         }
         Change::Swap(swap) => return swap::encode(epoch, swap),
         Change::Settle(name) => return swap::encode_settle(epoch, name),
+        Change::SaveSnapshot(save) => lines.list("save_snapshot", &save.values())?,
+        Change::VerifySnapshot(check) => lines.list("verify_snapshot", &check.values())?,
+        Change::RestoreSnapshot(restore) => lines.list("restore_snapshot", &restore.values())?,
         Change::LoadImage { store: ImageStore::Docker, .. }
         | Change::PullImage(_)
         | Change::CreateContainer(_)
         | Change::StartContainer(_)
         | Change::StopContainer(_)
-        | Change::RemoveContainer(_) => return Err("an engine does this, not the script".into()),
+        | Change::RemoveContainer(_)
+        | Change::SuspendContainer(_)
+        | Change::ResumeContainer(_) => return Err("an engine does this, not the script".into()),
     }
     Ok(lines.0.into())
 }

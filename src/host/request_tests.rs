@@ -3,7 +3,8 @@ use std::io::Read as _;
 
 use super::*;
 use crate::base::{Digest, Secret};
-use crate::state::{Component, ImageReference};
+use crate::host::{SnapshotRestore, SnapshotSave};
+use crate::state::{Component, ImageIdentity, ImageReference, SnapshotName};
 
 fn text(change: &Change) -> Result<String, Problem> {
     encode(Epoch(7), change).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -29,6 +30,37 @@ fn every_request_begins_with_the_epoch() {
     let units = Change::Units { enable: name("a.service"), start: name("b.service"), restart: name("c.service") };
     assert_eq!(text(&units).unwrap(), "7\nunits\nenable a.service\nstart b.service\nrestart c.service\n");
     assert_eq!(text(&Change::Remove(name("/etc/a b"))).unwrap(), "7\nremove\n/etc/a b\n");
+}
+
+#[test]
+fn snapshots_are_asked_for_by_values_in_the_order_of_the_script() {
+    let (name, id) = (SnapshotName::new("first").unwrap(), Digest::of("image"));
+    let image = ImageIdentity { reference: ImageReference("registry.k8s.io/etcd:3.6.14-0".into()), id: id.clone() };
+    let owner = Owner { uid: 52034, gid: 52035 };
+    let save = SnapshotSave { name: name.clone(), image: image.clone(), owner, canary: "c0".into() };
+    let wanted = format!("7\nsave_snapshot\nfirst\n{id}\n52034:52035\nc0\n");
+    assert_eq!(text(&Change::SaveSnapshot(Box::new(save))).unwrap(), wanted);
+    let restore = SnapshotRestore {
+        name,
+        size: 20_512,
+        sha256: Digest::of("bytes"),
+        image,
+        owner,
+        stamp: "run".into(),
+        member: "h1".into(),
+        peer_url: "https://10.0.0.1:2380".into(),
+        initial_cluster: "h1=https://10.0.0.1:2380".into(),
+        token: "lab-1".into(),
+    };
+    let digest = Digest::of("bytes");
+    let wanted = format!(
+        "7\nrestore_snapshot\nfirst\n{id}\n20512\n{}\n52034:52035\nrun\nh1\nhttps://10.0.0.1:2380\nh1=https://10.0.0.1:2380\nlab-1\n",
+        digest.hexadecimal()
+    );
+    assert_eq!(text(&Change::RestoreSnapshot(Box::new(restore.clone()))).unwrap(), wanted);
+    // A value that would be two, or an option.
+    let forged = SnapshotRestore { token: "a\nb".into(), ..restore };
+    assert!(text(&Change::RestoreSnapshot(Box::new(forged))).is_err());
 }
 
 #[test]

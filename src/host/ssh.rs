@@ -1,5 +1,6 @@
 //! A real host.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +14,10 @@ use super::docker::{Answer, Docker};
 use super::round_trips::{AFTER_LOGIN, RoundTripCount, RoundTrips};
 use super::snapshot::Gathered;
 use super::{
-    Change, HostError, HostStream, LogSource, LookRequest, ReadHost, SshOptions, WriteHost, container, door, script,
-    snapshot,
+    Change, HostError, HostStream, LogSource, LookRequest, ReadHost, SshOptions, WriteHost, container, door, outgoing,
+    script, snapshot,
 };
-use crate::base::{Epoch, NodeName};
+use crate::base::{Digest, Epoch, NodeName};
 use crate::state::{CgroupDriver, DockerFacts, HostSnapshot, ObservedContainer};
 
 /// A look reads files whose size nobody knows beforehand.
@@ -151,6 +152,22 @@ impl Ssh {
         Ok(container::log_lines(&answer.body))
     }
 
+    /// Over the connection for big streams, as everything large.
+    async fn copy_out(&self, path: &str, size: u64, into: &File) -> Result<Digest, HostError> {
+        let operation = format!("copying {path}");
+        if path.contains(['\n', '\0']) || !path.starts_with('/') {
+            return Err(self.malformed(&operation, "no path"));
+        }
+        let connection = self.bulk().await?;
+        let before = local(&self.options.node, path, into.metadata().map(|metadata| metadata.len()))?;
+        let output = script::copy(&connection, &self.options, path, into, door::limit_for(size)).await?;
+        if output.status != 0 {
+            let host = self.options.node.clone();
+            return Err(HostError::Refused { host, operation, reason: output.complaint() });
+        }
+        local(&self.options.node, path, outgoing::digest_from(into, before))
+    }
+
     async fn unit_log(&self, unit: &str, lines: usize) -> Result<Vec<String>, HostError> {
         let operation = format!("reading the log of {unit}");
         if unit.contains(['\n', '\0']) || unit.starts_with('-') {
@@ -163,6 +180,12 @@ impl Ssh {
         }
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
+}
+
+/// Of the copy of a host's file on this machine.
+fn local<T>(node: &NodeName, path: &str, result: std::io::Result<T>) -> Result<T, HostError> {
+    let wrong = |source| HostError::LocalFile { host: node.clone(), path: format!("the copy of {path}"), source };
+    result.map_err(wrong)
 }
 
 /// Docker's part of a look.
@@ -225,6 +248,10 @@ impl ReadHost for Ssh {
 
     fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>> {
         Box::pin(self.main.open_tcp(address, port))
+    }
+
+    fn copy_file<'a>(&'a self, path: &'a str, size: u64, into: &'a File) -> BoxFuture<'a, Result<Digest, HostError>> {
+        Box::pin(self.copy_out(path, size, into))
     }
 
     fn round_trips(&self) -> Option<RoundTripCount> {

@@ -10,8 +10,9 @@ use super::etcd::EtcdRecord;
 use super::generation::{CONFIG_FILE, Generation, GenerationLock, GenerationNumber, LOCK_FILE, Pins};
 use super::keys::{Material, file_name, render_keys};
 use super::lock::Holder;
+use super::restore::{RestoreFile, RestoreIntent};
 use super::run_log::RunLog;
-use super::state::{CURRENT_FILE, ETCD_FILE, GENERATIONS, KEYS, RUNS, State};
+use super::state::{CURRENT_FILE, ETCD_FILE, GENERATIONS, KEYS, RESTORE_FILE, RUNS, State};
 use crate::base::Digest;
 
 const LOCK: &str = "LOCK";
@@ -132,6 +133,17 @@ impl StateFolder {
         let path = self.path.join(ETCD_FILE);
         replace_file(self.disk(), &path, &to_json(&path, &record)?)?;
         self.state.etcd = Some(record);
+        Ok(())
+    }
+
+    /// Stores that a restore of etcd has begun, or that it is over.
+    pub fn store_restore(&mut self, unfinished: Option<RestoreIntent>) -> Result<(), JournalError> {
+        if self.state.restore == unfinished {
+            return Ok(());
+        }
+        let path = self.path.join(RESTORE_FILE);
+        replace_file(self.disk(), &path, &to_json(&path, &RestoreFile::new(unfinished.clone()))?)?;
+        self.state.restore = unfinished;
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //!   generations/0001/         cluster.yml, lock.json: made whole by one rename
 //!   current                   number of the generation that was completed last
 //!   etcd.json                 token and members of the first start
+//!   restore.json              a restore of etcd that is under way
 //!   runs/<run id>.jsonl       header, intents, outcomes, events
 //! ```
 //!
@@ -24,6 +25,7 @@ mod git;
 mod keys;
 mod lock;
 mod real_disk;
+mod restore;
 mod run_log;
 mod state;
 #[cfg(test)]
@@ -41,5 +43,6 @@ pub use git::git_work_tree;
 pub use keys::{Material, StoredKey};
 pub use lock::Holder;
 pub use real_disk::RealDisk;
+pub use restore::RestoreIntent;
 pub use run_log::{RunHeader, RunHistory, RunLog, RunRecord};
 pub use state::{State, state_path};

@@ -8,11 +8,13 @@ use super::durable::{damaged, list_optional, read_json, read_optional};
 use super::etcd::EtcdRecord;
 use super::generation::{Generation, GenerationNumber, read_generation};
 use super::keys::{KeyFiles, Material, read_keys};
+use super::restore::{RestoreFile, RestoreIntent};
 
 pub(super) const KEYS: &str = "keys";
 pub(super) const GENERATIONS: &str = "generations";
 pub(super) const CURRENT_FILE: &str = "current";
 pub(super) const ETCD_FILE: &str = "etcd.json";
+pub(super) const RESTORE_FILE: &str = "restore.json";
 pub(super) const RUNS: &str = "runs";
 
 /// The state folder of a `cluster.yml`: `cluster.state` beside it.
@@ -27,6 +29,7 @@ pub struct State {
     pub(super) generations: Vec<Generation>,
     pub(super) current: Option<GenerationNumber>,
     pub(super) etcd: Option<EtcdRecord>,
+    pub(super) restore: Option<RestoreIntent>,
 }
 
 impl State {
@@ -39,6 +42,7 @@ impl State {
             generations: read_generations(disk, &path.join(GENERATIONS))?,
             current,
             etcd: read_json(disk, &path.join(ETCD_FILE))?,
+            restore: read_json(disk, &path.join(RESTORE_FILE))?.and_then(|file: RestoreFile| file.unfinished),
         };
         state.check(path)?;
         Ok(state)
@@ -72,6 +76,11 @@ impl State {
     /// What is remembered of etcd's first start.
     pub fn etcd(&self) -> Option<&EtcdRecord> {
         self.etcd.as_ref()
+    }
+
+    /// A restore of etcd that was begun and has not ended well.
+    pub fn restore(&self) -> Option<&RestoreIntent> {
+        self.restore.as_ref()
     }
 
     /// Whether nothing was ever stored.

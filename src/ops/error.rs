@@ -48,6 +48,9 @@ pub enum OperationError {
     /// The network could not be checked.
     #[error(transparent)]
     Check(#[from] super::CheckError),
+    /// A snapshot of etcd could not be taken, found or used.
+    #[error(transparent)]
+    Snapshot(#[from] super::SnapshotError),
     /// The operator said no.
     #[error("nothing was changed")]
     Declined,
@@ -84,6 +87,7 @@ impl OperationError {
                 Some("nothing was changed on any host; put the state folder back from a copy, see docs/state.md")
             }
             Self::Check(error) => error.hint(),
+            Self::Snapshot(error) => error.hint(),
             _ => None,
         }
     }

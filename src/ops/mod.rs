@@ -5,6 +5,7 @@ mod authorities;
 mod check;
 mod connect;
 mod error;
+mod etcd_snapshot;
 mod images;
 mod key_files;
 mod keys;
@@ -23,6 +24,10 @@ pub use authorities::Authorities;
 pub use check::{CheckError, NetworkCheckInput, NetworkCheckOptions, TrialReach, check_network};
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
+pub use etcd_snapshot::{
+    Listed, Listing, LossConsent, Restored, SnapshotError, SnapshotInput, list_snapshots, restore_snapshot,
+    save_snapshot, snapshot_spec, verify_snapshots,
+};
 pub use images::{CreatedBundle, Extras, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load, load_generation};

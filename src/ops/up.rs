@@ -56,6 +56,7 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
+    super::etcd_snapshot::refuse_unfinished_restore(folder.state())?;
     let survey = survey(&input.survey).await?;
     for text in survey.notices() {
         input.survey.events.emit(Event::Notice { text });
@@ -182,7 +183,7 @@ fn pin_if_new(record: &mut journal::Pins, name: &NodeName, image: &DesiredImage,
 }
 
 /// The run's record in the state folder.
-struct JournalLog(journal::RunLog);
+pub(super) struct JournalLog(pub(super) journal::RunLog);
 
 impl JournalLog {
     fn append(&self, record: RunRecord) -> Result<(), StepError> {

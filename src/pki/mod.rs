@@ -8,6 +8,7 @@ mod bundle;
 mod certificate;
 mod complete;
 mod error;
+mod fingerprints;
 mod issue;
 mod leaf;
 mod maker;

@@ -18,6 +18,7 @@ mod render;
 mod rolling;
 mod runtime_configuration;
 mod runtime_steps;
+mod snapshot_steps;
 mod step;
 mod upgrade_rules;
 mod way_out;
@@ -41,6 +42,7 @@ pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
+pub use snapshot_steps::{RestoreInput, SnapshotMember, SnapshotSpec, restore_snapshot, snapshot_step};
 pub use step::{Action, Condition, Plan, Step};
 pub use way_out::way_out;
 

@@ -4,9 +4,11 @@ use crate::base::{NodeName, StepId};
 use crate::cluster::DrainOptions;
 use crate::desired::NodeMetadata;
 use crate::host::{Change, LogSource};
-use crate::state::{Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind};
+use crate::state::{
+    Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind, SnapshotRecord,
+};
 
-use super::{MissingImage, Refusal};
+use super::{MissingImage, Refusal, SnapshotSpec};
 
 /// Everything that a run would do. Empty means that the world is as desired.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +102,15 @@ pub enum Action {
     },
     /// Lets new pods onto a node, unless it was the operator who kept them away.
     Uncordon(NodeName),
+    /// Takes a snapshot of etcd, brings it to every etcd host and verifies it there.
+    SaveSnapshot(Box<SnapshotSpec>),
+    /// Brings a snapshot of etcd from another host.
+    CopySnapshot {
+        /// Who has it.
+        from: NodeName,
+        /// What it is.
+        record: Box<SnapshotRecord>,
+    },
     /// Waits, and changes nothing.
     Wait(Condition),
 }

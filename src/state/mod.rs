@@ -5,6 +5,7 @@
 
 mod component;
 mod container;
+mod etcd_snapshot;
 mod file;
 mod image;
 mod inventory;
@@ -15,6 +16,10 @@ mod resource;
 
 pub use component::Component;
 pub use container::{Capability, ContainerSpec, Mount, ObservedContainer};
+pub use etcd_snapshot::{
+    Fingerprints, InvalidSnapshotName, SNAPSHOT_FOLDER, SnapshotCluster, SnapshotFacts, SnapshotName, SnapshotRecord,
+    Taken, etcd_minor,
+};
 pub use file::{Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry, Owner};
 pub use image::{ImageIdentity, ImageReference, ImageStore};
 pub use inventory::{Inventory, InventoryEntry};

@@ -232,6 +232,7 @@ impl Desk {
             now: i64::try_from(now).unwrap(),
             events: &Waits::default(),
             allow_missing_images: false,
+            back_to: None,
         };
         let survey = runtime.block_on(ops::survey(&input)).unwrap();
         Self { runtime, loaded, survey }

@@ -21,6 +21,7 @@ mod old_version;
 mod preflight;
 mod registry;
 mod restart;
+mod snapshot;
 mod ssh;
 mod state_folder;
 mod supply;

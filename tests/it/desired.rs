@@ -69,7 +69,6 @@ pub fn cluster(version: &str, roles: &[Roles]) -> Cluster {
         supply: Default::default(),
         addons: Vec::new(),
         dns: Some(Default::default()),
-        upgrade: Default::default(),
         metrics: Some(Default::default()),
         upgrade: UpgradeStrategy::default(),
     }

@@ -50,7 +50,6 @@ pub fn cluster(version: &str, nodes: u8, plugin: NetworkPlugin, pod_security: Po
         supply: Default::default(),
         addons: Vec::new(),
         dns: Some(Default::default()),
-        upgrade: Default::default(),
         metrics: Some(Default::default()),
         upgrade: UpgradeStrategy::default(),
     }

@@ -11,7 +11,7 @@ use crate::state::{
 
 use super::machine::Machine;
 use super::process::Moment;
-use super::swaps;
+use super::{snapshots, swaps};
 
 /// Why a host refuses, in its words.
 type Refusal = String;
@@ -35,6 +35,8 @@ pub(super) fn make(
             | Change::StartContainer(_)
             | Change::StopContainer(_)
             | Change::RemoveContainer(_)
+            | Change::SuspendContainer(_)
+            | Change::ResumeContainer(_)
     );
     if !for_engines {
         request::encode(epoch, change).map_err(refused)?;
@@ -91,6 +93,11 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
         }
         Change::PullImage(pull) => pull_image(machine, pull),
         Change::Settle(name) => swaps::settle(machine, name),
+        Change::SuspendContainer(name) => snapshots::suspend(machine, name, half),
+        Change::ResumeContainer(name) => snapshots::resume(machine, name, half)?,
+        Change::SaveSnapshot(save) => snapshots::save(machine, save, half)?,
+        Change::VerifySnapshot(check) => snapshots::verify(machine, check)?,
+        Change::RestoreSnapshot(restore) => snapshots::restore(machine, restore, half)?,
         Change::Send { .. } | Change::LoadImage { .. } | Change::Swap(_) => {}
     }
     Ok(())

@@ -4,14 +4,17 @@
 mod changes;
 mod machine;
 mod process;
+mod snapshots;
 mod swaps;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::{BoxFuture, ready};
 
 use super::{Change, HostError, HostStream, LogSource, LookRequest, ReadHost, WriteHost};
-use crate::base::{Epoch, NodeName};
+use crate::base::{Digest, Epoch, NodeName};
 use crate::state::HostSnapshot;
 
 pub use process::{Dead, FakeProcess, Moment};
@@ -117,6 +120,22 @@ impl ReadHost for FakeHost {
         let result =
             self.call(&operation, |_, _| self.refused(operation.clone(), "nothing accepts connections there".into()));
         Box::pin(ready(result))
+    }
+
+    fn copy_file<'a>(&'a self, path: &'a str, _size: u64, into: &'a File) -> BoxFuture<'a, Result<Digest, HostError>> {
+        Box::pin(ready(self.copy(path, into)))
+    }
+}
+
+impl FakeHost {
+    fn copy(&self, path: &str, mut into: &File) -> Result<Digest, HostError> {
+        let bytes = self.call("copying a file", |machine, _| Ok(machine.contents.get(path).cloned()))?;
+        let Some(bytes) = bytes else {
+            return self.refused(format!("copying {path}"), format!("cat: {path}: No such file or directory"));
+        };
+        let local = |source| HostError::LocalFile { host: self.node.clone(), path: path.to_owned(), source };
+        into.write_all(&bytes).map_err(local)?;
+        Ok(Digest::of(bytes))
     }
 }
 

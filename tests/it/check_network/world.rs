@@ -423,6 +423,15 @@ impl ReadHost for FakeNode {
     fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>> {
         Box::pin(ready(self.open(address, port)))
     }
+
+    fn copy_file<'a>(
+        &'a self,
+        _: &'a str,
+        _: u64,
+        _: &'a std::fs::File,
+    ) -> BoxFuture<'a, Result<provision::base::Digest, HostError>> {
+        Box::pin(ready(Err(self.refused("not asked for"))))
+    }
 }
 
 impl WriteHost for FakeNode {

@@ -6,6 +6,7 @@ mod bundle;
 mod disk;
 mod drain;
 mod engines;
+mod snapshots;
 mod upgrade;
 mod world;
 
@@ -350,6 +351,8 @@ fn announced(plan: &Plan) -> Vec<Write> {
                 let keys: Vec<String> = deletions.iter().map(|deletion| deletion.key.to_string()).collect();
                 add(format!("delete {}", keys.join(", ")));
             }
+            Action::SaveSnapshot(spec) => add(format!("snapshot {}", spec.name)),
+            Action::CopySnapshot { record, .. } => add(format!("snapshot {}", record.name)),
             Action::SetNodeMetadata(_) => add("labels and taints".into()),
             Action::Cordon(_) => add("cordon".into()),
             Action::Drain { .. } => add("drain".into()),

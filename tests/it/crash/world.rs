@@ -291,6 +291,15 @@ impl ReadHost for Recorded {
     fn open_tcp<'a>(&'a self, address: &'a str, port: u16) -> BoxFuture<'a, Result<HostStream, HostError>> {
         self.host.open_tcp(address, port)
     }
+
+    fn copy_file<'a>(
+        &'a self,
+        path: &'a str,
+        size: u64,
+        into: &'a std::fs::File,
+    ) -> BoxFuture<'a, Result<provision::base::Digest, HostError>> {
+        self.host.copy_file(path, size, into)
+    }
 }
 
 impl WriteHost for Recorded {

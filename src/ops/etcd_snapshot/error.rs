@@ -1,0 +1,83 @@
+//! Why a snapshot was not taken, found or restored.
+
+use crate::journal::RestoreIntent;
+use crate::state::SnapshotName;
+
+/// What stopped an operation on snapshots.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// There is nothing of which a snapshot could be.
+    #[error("no `up` has ended well with this cluster.yml, so there is no etcd to take snapshots of")]
+    NoCluster,
+    /// Hosts without which it cannot be done.
+    #[error("{}", .0.join("\n"))]
+    Unreachable(Vec<String>),
+    /// An etcd host has no container of a member.
+    #[error("{host}: container etcd is not there")]
+    NoMember {
+        /// Host.
+        host: String,
+    },
+    /// The name is in use.
+    #[error("there is a snapshot {0} already; give another name")]
+    Exists(SnapshotName),
+    /// No host has it.
+    #[error("no etcd host has a snapshot {name}{}", there_are(.known))]
+    Unknown {
+        /// The name that was asked for.
+        name: SnapshotName,
+        /// Those that there are.
+        known: Vec<SnapshotName>,
+    },
+    /// It cannot be restored into this cluster; one sentence each.
+    #[error("snapshot {name} cannot be restored:{}", lines(.reasons))]
+    Unusable {
+        /// Which.
+        name: SnapshotName,
+        /// Why.
+        reasons: Vec<String>,
+    },
+    /// It was not taken.
+    #[error("no snapshot was taken:{}", lines(.0))]
+    NotTaken(Vec<String>),
+    /// Some are not what they must be.
+    #[error("snapshots that cannot be used:{}", lines(.0))]
+    NotVerified(Vec<String>),
+    /// The restore has begun and not ended.
+    #[error("the restore of {name} is not finished:{}", lines(.reasons))]
+    NotRestored {
+        /// Which.
+        name: SnapshotName,
+        /// Steps that failed, or that the operator stopped it.
+        reasons: Vec<String>,
+    },
+    /// Something else was asked for while a restore is under way.
+    #[error("the restore of etcd snapshot {} was begun and is not finished", .0.snapshot)]
+    Unfinished(RestoreIntent),
+}
+
+impl SnapshotError {
+    /// What to do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unknown { .. } => Some("`provision etcd snapshot list` shows those that there are"),
+            Self::Unusable { .. } => Some("nothing of the cluster was touched; choose another snapshot"),
+            Self::NotRestored { .. } | Self::Unfinished(_) => {
+                Some("run `provision etcd snapshot restore` with that snapshot again: it goes on where it stopped")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn lines(reasons: &[String]) -> String {
+    reasons.iter().map(|reason| format!("\n  {reason}")).collect()
+}
+
+fn there_are(names: &[SnapshotName]) -> String {
+    if names.is_empty() {
+        return "; there is none at all".into();
+    }
+    let names: Vec<&str> = names.iter().map(SnapshotName::as_str).collect();
+    format!("; there are: {}", names.join(", "))
+}

@@ -1,0 +1,39 @@
+//! `etcd snapshot`: save, list, verify, restore.
+
+mod error;
+mod listing;
+mod restore;
+mod save;
+mod site;
+mod usable;
+mod verify;
+
+use crate::journal::State;
+
+pub use error::SnapshotError;
+pub use listing::{Listed, Listing};
+pub use restore::{LossConsent, Restored, restore_snapshot};
+pub use save::save_snapshot;
+pub use site::{SnapshotInput, snapshot_spec};
+pub use verify::verify_snapshots;
+
+use super::OperationError;
+
+/// Lists what lies on the etcd hosts. Digests of large files are those that the host remembers, as long as it has not seen
+/// the file change; `verify` reads every byte.
+pub async fn list_snapshots(input: &SnapshotInput<'_>) -> Result<Listing, OperationError> {
+    let site = site::Site::open(input).await;
+    let mut listing = site.listing();
+    let etcd = |name: &&crate::base::NodeName| input.loaded.cluster.etcd_members().any(|node| node.name == **name);
+    let failures = site.failures.iter().filter(|(name, _)| etcd(name));
+    listing.unreachable = failures.map(|(name, reason)| (name.clone(), reason.clone())).collect();
+    if listing.unreachable.len() == input.loaded.cluster.etcd_members().count() {
+        return Err(SnapshotError::Unreachable(listing.unreachable.into_values().collect()).into());
+    }
+    Ok(listing)
+}
+
+/// A cluster in the middle of a restore must not be changed by anything else.
+pub(super) fn refuse_unfinished_restore(state: &State) -> Result<(), SnapshotError> {
+    state.restore().map_or(Ok(()), |intent| Err(SnapshotError::Unfinished(intent.clone())))
+}

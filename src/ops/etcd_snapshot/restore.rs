@@ -1,0 +1,126 @@
+//! `etcd snapshot restore`: everything is checked, then the operator is asked, then something is touched.
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+
+use super::SnapshotError;
+use super::listing::Listed;
+use super::site::{Site, SnapshotInput, identity, run};
+use super::usable::objections;
+use super::verify::verify_on;
+use crate::base::NodeName;
+use crate::event::Event;
+use crate::journal::{RestoreIntent, StateFolder};
+use crate::ops::OperationError;
+use crate::plan::{Plan, RestoreInput, SnapshotMember, restore_snapshot as restore_plan};
+use crate::state::{SnapshotName, SnapshotRecord};
+
+/// Asks the operator whether everything after a snapshot may be lost.
+pub trait LossConsent: Send + Sync {
+    /// Shows what would be done and waits for the answer.
+    fn ask<'a>(&'a self, record: &'a SnapshotRecord, plan: &'a Plan) -> BoxFuture<'a, bool>;
+}
+
+/// A restore that ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// What etcd holds now.
+    pub record: SnapshotRecord,
+    /// Where each etcd host keeps the data that was replaced.
+    pub old_data: String,
+}
+
+/// Takes etcd and the control plane back to a snapshot. One that was interrupted is gone on with.
+pub async fn restore_snapshot(
+    folder: &mut StateFolder,
+    input: &SnapshotInput<'_>,
+    name: &SnapshotName,
+    consent: &dyn LossConsent,
+) -> Result<Restored, OperationError> {
+    let cluster = identity(input)?;
+    let site = Site::open(input).await;
+    let needed = input.loaded.cluster.nodes.iter().filter(|node| node.roles.etcd || node.roles.control_plane);
+    site.require(needed.map(|node| &node.name))?;
+    let listed = site.listing().find(name)?.clone();
+    let unusable = |reasons| SnapshotError::Unusable { name: name.clone(), reasons };
+    let members = site.members()?;
+    let record = listed.record.clone().ok_or_else(|| unusable(damages(&listed)))?;
+    let objections = objections(&record, &cluster, members.iter().map(|member| &member.image.reference));
+    if !objections.is_empty() {
+        return Err(unusable(objections).into());
+    }
+    let whole = whole(input, &site, &listed, &record, &members).await?;
+    let Some(holder) = members.iter().map(|member| &member.node).find(|node| whole[*node].is_ok()) else {
+        let reasons = whole.iter().filter_map(|(node, state)| Some(format!("{node}: {}", state.as_ref().err()?)));
+        return Err(unusable(reasons.collect()).into());
+    };
+    let lacking: Vec<NodeName> =
+        whole.iter().filter(|(_, state)| state.is_err()).map(|(node, _)| node.clone()).collect();
+    let intent = intent(folder, input, name);
+    let reached: Vec<NodeName> = site.hosts.keys().cloned().collect();
+    let plan = restore_plan(&RestoreInput {
+        cluster: &input.loaded.cluster,
+        record: &record,
+        stamp: &intent.stamp,
+        members: &members,
+        holder,
+        lacking: &lacking,
+        reached: &reached,
+    });
+    tell(input, &site, &whole);
+    if !consent.ask(&record, &plan).await {
+        return Err(OperationError::Declined);
+    }
+    let old_data = format!("/var/lib/etcd/before-restore-{}", intent.stamp);
+    folder.store_restore(Some(intent))?;
+    let outcome = run(folder, input, &site, &plan).await?;
+    if !outcome.is_complete() {
+        let mut reasons: Vec<String> = outcome.failed.iter().map(|(step, error)| format!("{step}: {error}")).collect();
+        if reasons.is_empty() {
+            reasons.push("it was stopped".into());
+        }
+        return Err(SnapshotError::NotRestored { name: name.clone(), reasons }.into());
+    }
+    folder.store_restore(None)?;
+    Ok(Restored { record, old_data })
+}
+
+fn damages(listed: &Listed) -> Vec<String> {
+    listed.damaged_on.iter().map(|(node, damage)| format!("{node}: {damage}")).collect()
+}
+
+/// The one that was begun with this snapshot, or a new one.
+fn intent(folder: &StateFolder, input: &SnapshotInput<'_>, name: &SnapshotName) -> RestoreIntent {
+    let begun = folder.state().restore().filter(|intent| intent.snapshot == *name);
+    let new = || RestoreIntent { snapshot: name.clone(), stamp: input.run.to_string() };
+    begun.cloned().unwrap_or_else(new)
+}
+
+/// Which etcd hosts have it whole, and what is wrong with it on the others.
+async fn whole(
+    input: &SnapshotInput<'_>,
+    site: &Site<'_>,
+    listed: &Listed,
+    record: &SnapshotRecord,
+    members: &[SnapshotMember],
+) -> Result<BTreeMap<NodeName, Result<(), String>>, OperationError> {
+    let holders = members.iter().filter(|member| listed.whole_on.contains(&member.node));
+    let mut found = verify_on(input, site, record, holders).await?;
+    let damaged = listed.damaged_on.iter().map(|(node, damage)| (node.clone(), Err(damage.clone())));
+    found.extend(damaged);
+    found.extend(listed.missing_on.iter().map(|node| (node.clone(), Err("it is not there".to_owned()))));
+    Ok(found)
+}
+
+fn tell(input: &SnapshotInput<'_>, site: &Site<'_>, whole: &BTreeMap<NodeName, Result<(), String>>) {
+    let notice = |text: String| input.events.emit(Event::Notice { text });
+    for (node, state) in whole {
+        if let Err(reason) = state {
+            notice(format!("{node} has no whole copy and gets one: {reason}"));
+        }
+    }
+    for (node, reason) in &site.failures {
+        notice(format!("{node} is left out, and its kubelet must be restarted by hand: {reason}"));
+    }
+}
