@@ -26,7 +26,7 @@ use crate::state::ImageReference;
 use super::arguments::{
     Arguments, BundleCommand, CheckCommand, Command, Common, Connect, Lenience, NetworkCheck, Progress,
 };
-use super::exit;
+use super::{exit, past};
 
 /// Runs a command to its exit code.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
@@ -45,6 +45,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         }
         Command::Check(CheckCommand::Network { connect, network }) => block_on(check_network(&connect, &network)),
         Command::Status(connect) => block_on(status(&connect)),
+        Command::History { state, json } => past::history(&state, json),
+        Command::Log { state, run, json } => past::log(&state, &run, json),
+        Command::Diff { state, from, to, json } => past::diff(&state, from, to, json),
         Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
     };
     match result {
@@ -56,7 +59,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-type Result<T> = std::result::Result<T, OperationError>;
+pub(super) type Result<T> = std::result::Result<T, OperationError>;
 
 fn block_on(command: impl Future<Output = Result<u8>>) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -83,7 +86,7 @@ fn say_error(error: &OperationError) {
 }
 
 /// Writing to a closed pipe is no error of ours.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod exit;
+mod past;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -27,6 +27,7 @@ pub use reference::reference;
 pub use source::Source;
 
 pub(crate) use read::shown;
+pub(crate) use source::shown_lines;
 pub(crate) use suggest::nearest;
 
 /// What `cluster.yml` says.

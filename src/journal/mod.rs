@@ -41,5 +41,5 @@ pub use git::git_work_tree;
 pub use keys::{Material, StoredKey};
 pub use lock::Holder;
 pub use real_disk::RealDisk;
-pub use run_log::{RunHeader, RunHistory, RunLog, RunRecord};
+pub use run_log::{FoundRun, RunHeader, RunHistory, RunLog, RunRecord, TimedRecord};
 pub use state::{State, state_path};

@@ -10,6 +10,7 @@ mod key_files;
 mod keys;
 mod kubeconfig;
 mod load;
+mod past;
 mod pins;
 mod status;
 mod suppliers;
@@ -25,6 +26,10 @@ pub use error::OperationError;
 pub use images::{CreatedBundle, Extras, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load};
+pub use past::{
+    Difference, GenerationLine, GenerationState, History, PinChange, RunLine, RunOutcome, difference, generation,
+    history, replay_json, replay_plain, run,
+};
 pub use status::{Status, status};
 pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};
