@@ -217,11 +217,16 @@ fn console(progress: Progress) -> Console {
 async fn plan(connect: &Connect, lenience: Lenience) -> Result<u8> {
     let invocation = Invocation::open_whole(connect).await?;
     let state = invocation.peek()?;
-    let survey = ops::survey(&lenient(invocation.survey_input(&state), lenience)).await?;
+    let input = lenient(invocation.survey_input(&state), lenience);
+    let survey = ops::survey(&input).await?;
+    let crossing = ops::crossing(&input, &survey).await?;
     for text in survey.notices() {
         invocation.console.emit(Event::Notice { text });
     }
     invocation.console.finish();
+    if let Some(crossing) = crossing {
+        say(&format!("{crossing}\n"));
+    }
     say(&format!("{}\n", survey.plan));
     let changes = survey.plan.changes() > 0 || !survey.plan.refusals.is_empty();
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })

@@ -6,6 +6,7 @@ mod container_steps;
 mod file_steps;
 mod host_steps;
 mod inventory_steps;
+mod label_steps;
 mod missing_image;
 mod object_difference;
 mod owned_fields;
@@ -29,6 +30,7 @@ use crate::pki::RenewalDue;
 use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedHost};
 
 pub use inventory_steps::strangers;
+pub use label_steps::{LABEL_NAMESPACES, label_namespaces};
 pub use missing_image::MissingImage;
 pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};

@@ -17,5 +17,6 @@ mod host_contract;
 mod layering;
 mod objects;
 mod one_door;
+mod pod_security;
 mod registry;
 mod supply;
