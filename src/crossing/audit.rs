@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// Seconds that are looked back.
 const LOOK_BACK: i64 = 24 * 3600;
-/// Whose requests are our own.
-const OURS: &str = "provision:";
+/// Who we are. Operators are `provision:admin`.
+const OURS: [&str; 2] = ["provision:run", "provision:first-bindings"];
 
 /// What apiservers mark in their audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,11 @@ pub struct AuditGroup {
 }
 
 impl AuditGroup {
+    /// Whether a run of ours asked.
+    pub(super) fn is_ours(&self) -> bool {
+        OURS.contains(&self.user.as_str())
+    }
+
     /// Reads `<count> <json>` as a host tells it; `None` for other lines.
     pub fn parse(line: &str) -> Option<Self> {
         #[derive(Deserialize)]
@@ -73,7 +78,7 @@ pub(super) fn who<'a>(groups: impl Iterator<Item = &'a AuditGroup>, now: i64) ->
         Timestamp::from_second(now.saturating_sub(LOOK_BACK)).map(|time| time.strftime("%Y-%m-%dT%H").to_string());
     let since = since.unwrap_or_default();
     let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-    for group in groups.filter(|group| group.hour >= since && !group.user.starts_with(OURS)) {
+    for group in groups.filter(|group| group.hour >= since && !group.is_ours()) {
         *counts.entry((&group.user, &group.agent)).or_default() += group.count;
     }
     let mut counts: Vec<_> = counts.into_iter().collect();

@@ -43,12 +43,15 @@ fn write_some(formatter: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Resu
 }
 
 fn write_api(formatter: &mut fmt::Formatter<'_>, finding: &ApiFinding) -> fmt::Result {
-    let ApiFinding { api, asked, by, stranded } = finding;
+    let ApiFinding { api, asked, by, own, stranded } = finding;
     let instead = api.instead.as_ref().map_or_else(|| "nothing takes its place".into(), |api| format!("write {api}"));
     writeln!(formatter, "  no longer served: {} {}; {instead}", api.api_version, api.kind)?;
     if !asked.is_empty() {
         let asked: Vec<String> = asked.iter().map(told).collect();
         writeln!(formatter, "      asked for on {}", asked.join(", "))?;
+    }
+    if *own && by.is_empty() {
+        writeln!(formatter, "      by nobody but provision in the last 24 hours, as far as the audit logs tell")?;
     }
     let by: Vec<String> = by.iter().map(|who| format!("by {who} in the last 24 hours")).collect();
     write_some(formatter, &by)?;

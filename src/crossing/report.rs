@@ -80,6 +80,8 @@ pub struct ApiFinding {
     pub asked: Vec<Asked>,
     /// Who asked in the last day, as the audit logs tell; our own requests are left out.
     pub by: Vec<String>,
+    /// Whether we asked ourselves.
+    pub own: bool,
     /// Objects that the newer version cannot show at all.
     pub stranded: Vec<String>,
 }
@@ -138,9 +140,11 @@ fn finding(input: &CrossingInput<'_>, api: RemovedApi) -> ApiFinding {
         "" => event.version.clone(),
         group => format!("{group}/{}", event.version),
     };
-    let by = who(events.filter(|event| api.is(&api_version(event), &event.resource)), input.now);
+    let events: Vec<&AuditGroup> = events.filter(|event| api.is(&api_version(event), &event.resource)).collect();
+    let own = events.iter().any(|event| event.is_ours());
+    let by = who(events.into_iter(), input.now);
     let stranded = input.stranded.get(&api).cloned().unwrap_or_default();
-    ApiFinding { api, asked, by, stranded }
+    ApiFinding { api, asked, by, own, stranded }
 }
 
 fn pod_security(input: &CrossingInput<'_>) -> Option<BorderReport> {

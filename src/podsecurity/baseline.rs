@@ -10,7 +10,7 @@ use crate::cluster::PodSecurity;
 const EVER: Minor = Minor(0);
 const LEVEL: PodSecurity = PodSecurity::Baseline;
 /// Capabilities that the common runtimes give by default.
-const CAPABILITIES: [&str; 13] = [
+pub(super) const CAPABILITIES: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
     "DAC_OVERRIDE",
@@ -181,13 +181,11 @@ fn privileged(pod: &Pod<'_>) -> Vec<String> {
 }
 
 fn capabilities(pod: &Pod<'_>) -> Vec<String> {
-    pod.each(|container| added(container.security(), &CAPABILITIES))
-}
-
-/// Capabilities that are added and not among the allowed ones.
-pub(super) fn added(security: &Value, allowed: &[&str]) -> Option<String> {
-    let added: Vec<&str> = texts(&security["capabilities"]["add"]).filter(|name| !allowed.contains(name)).collect();
-    (!added.is_empty()).then(|| format!("securityContext.capabilities.add has {}", added.join(", ")))
+    pod.each(|container| {
+        let added = texts(&container.security()["capabilities"]["add"]).filter(|name| !CAPABILITIES.contains(name));
+        let added: Vec<&str> = added.collect();
+        (!added.is_empty()).then(|| format!("securityContext.capabilities.add has {}", added.join(", ")))
+    })
 }
 
 fn host_paths(pod: &Pod<'_>) -> Vec<String> {

@@ -40,14 +40,29 @@ fn write_namespace(formatter: &mut fmt::Formatter<'_>, namespace: &NamespaceRepo
         }
         (None, None) => writeln!(formatter, "  namespace {name}:")?,
     }
-    namespace.refused.iter().try_for_each(|finding| write_refused(formatter, finding))?;
-    namespace.on_mutation.iter().try_for_each(|finding| write_mutation(formatter, finding))
+    for finding in &namespace.refused {
+        let mutation = namespace.on_mutation.iter().find(|mutation| mutation.workload == finding.workload);
+        write_refused(formatter, finding, mutation)?;
+    }
+    let is_told =
+        |mutation: &&MutationFinding| namespace.refused.iter().any(|finding| finding.workload == mutation.workload);
+    let others = namespace.on_mutation.iter().filter(|mutation| !is_told(mutation));
+    others.into_iter().try_for_each(|finding| write_mutation(formatter, finding))
 }
 
-fn write_refused(formatter: &mut fmt::Formatter<'_>, finding: &WorkloadFinding) -> fmt::Result {
+/// What a policy fills in today is marked: new pods will run without.
+fn write_refused(
+    formatter: &mut fmt::Formatter<'_>,
+    finding: &WorkloadFinding,
+    mutation: Option<&MutationFinding>,
+) -> fmt::Result {
     let (level, passes) = (finding.refused_by.as_str(), finding.passes.as_str());
     writeln!(formatter, "      {}: `{level}` would refuse it, it passes `{passes}`", finding.workload)?;
-    finding.reasons.iter().try_for_each(|reason| writeln!(formatter, "          {reason}"))
+    finding.reasons.iter().try_for_each(|reason| {
+        let is_filled = mutation.is_some_and(|mutation| mutation.filled_in.contains(reason));
+        let mark = if is_filled { " (PodSecurityPolicy fills it in; new pods will run without)" } else { "" };
+        writeln!(formatter, "          {reason}{mark}")
+    })
 }
 
 fn write_mutation(formatter: &mut fmt::Formatter<'_>, finding: &MutationFinding) -> fmt::Result {

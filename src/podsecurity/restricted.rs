@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::baseline::{added, proc_mount};
+use super::baseline::{CAPABILITIES, proc_mount};
 use super::control::Control;
 use super::pod::{Pod, items, texts};
 use crate::base::Minor;
@@ -75,9 +75,13 @@ pub(super) const RESTRICTED: &[Control] = &[
     },
 ];
 
+/// Folders of the host are found by `baseline`'s control.
 fn volumes(pod: &Pod<'_>) -> Vec<String> {
     let line = |volume: &Value| {
         let fields = volume.as_object()?;
+        if !volume["hostPath"].is_null() {
+            return None;
+        }
         if VOLUMES.iter().any(|kind| fields.get(*kind).is_some_and(|value| !value.is_null())) {
             return None;
         }
@@ -127,6 +131,11 @@ fn seccomp(pod: &Pod<'_>) -> Vec<String> {
     })
 }
 
+/// Others are found by `baseline`'s control.
+fn is_only_baseline(name: &&str) -> bool {
+    *name != "NET_BIND_SERVICE" && CAPABILITIES.contains(name)
+}
+
 fn capabilities(pod: &Pod<'_>) -> Vec<String> {
     if pod.is_windows() {
         return Vec::new();
@@ -135,6 +144,9 @@ fn capabilities(pod: &Pod<'_>) -> Vec<String> {
         let drops_all = texts(&container.security()["capabilities"]["drop"]).any(|name| name == "ALL");
         (!drops_all).then(|| "securityContext.capabilities.drop has not ALL".into())
     });
-    lines.extend(pod.each(|container| added(container.security(), &["NET_BIND_SERVICE"])));
+    lines.extend(pod.each(|container| {
+        let added: Vec<&str> = texts(&container.security()["capabilities"]["add"]).filter(is_only_baseline).collect();
+        (!added.is_empty()).then(|| format!("securityContext.capabilities.add has {}", added.join(", ")))
+    }));
     lines
 }

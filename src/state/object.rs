@@ -113,12 +113,7 @@ pub struct Deletion {
 /// Without the body, which may be a Secret's.
 impl fmt::Debug for Object {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, addon, manager, .. } = self;
-        formatter
-            .debug_struct("Object")
-            .field("key", key)
-            .field("addon", addon)
-            .field("manager", manager)
-            .finish_non_exhaustive()
+        let Self { key, addon, .. } = self;
+        formatter.debug_struct("Object").field("key", key).field("addon", addon).finish_non_exhaustive()
     }
 }

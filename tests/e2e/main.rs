@@ -25,4 +25,5 @@ mod state_folder;
 mod supply;
 mod tenant;
 mod three_nodes;
+mod upgrade_report;
 mod worker;
