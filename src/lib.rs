@@ -9,8 +9,8 @@
 //! | 1 | `config`, `state`, `event`, `https`, `web` | pure, but for `https`: requests over a given stream, and `web`: requests to sites |
 //! | 2 | `release`, `download` | `release` is pure; `download` fetches files into this machine's cache |
 //! | 3 | `cluster` | pure |
-//! | 4 | `pki`, `netcheck`, `host`, `bundle`, `registry` | `pki` and `netcheck` are pure; `host` talks to hosts; `bundle` keeps files on this machine; `registry` talks to registries |
-//! | 5 | `desired`, `entropy`, `kubeapi`, `etcd` | `desired` is pure; `entropy` makes keys; the others talk through a host |
+//! | 4 | `pki`, `netcheck`, `podsecurity`, `host`, `bundle`, `registry` | `pki`, `netcheck` and `podsecurity` are pure; `host` talks to hosts; `bundle` keeps files on this machine; `registry` talks to registries |
+//! | 5 | `desired`, `crossing`, `entropy`, `kubeapi`, `etcd` | `desired` and `crossing` are pure; `entropy` makes keys; the others talk through a host |
 //! | 6 | `plan`, `endpoints` | `plan` is pure; `endpoints` is what runs on hosts, behind one trait |
 //! | 7 | `observe`, `journal` | `observe` only looks; `journal` is the state folder |
 //! | 8 | `engine`, `report` | runs a plan; shows events |
@@ -22,6 +22,7 @@ pub mod bundle;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod crossing;
 pub mod desired;
 pub mod download;
 pub mod endpoints;
@@ -38,6 +39,7 @@ pub mod observe;
 pub mod ops;
 pub mod pki;
 pub mod plan;
+pub mod podsecurity;
 pub mod registry;
 pub mod release;
 pub mod report;

@@ -79,6 +79,36 @@ pub enum Command {
     Etcd(EtcdCommand),
     /// Show nodes, components and certificates.
     Status(Connect),
+    /// List the generations and runs of the state folder.
+    History {
+        #[command(flatten)]
+        state: StateOf,
+        /// Write them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replay what a run did, as plain lines.
+    Log {
+        #[command(flatten)]
+        state: StateOf,
+        /// The run, or the beginning of its name; `provision history` lists them.
+        run: String,
+        /// Write the records of its journal, one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two generations: cluster.yml, and the images and files that are pinned.
+    Diff {
+        #[command(flatten)]
+        state: StateOf,
+        /// Number of the one.
+        from: u32,
+        /// Number of the other.
+        to: u32,
+        /// Write the difference as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write a kubeconfig: one context for each control plane, a healthy one current.
     Kubeconfig {
         #[command(flatten)]
@@ -189,6 +219,14 @@ pub enum BundleCommand {
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Progress::Auto)]
         progress: Progress,
     },
+}
+
+/// Options of commands that only read the state folder.
+#[derive(Debug, Clone, Args)]
+pub struct StateOf {
+    /// The cluster's description; it is not read, the state is kept beside it.
+    #[arg(long, short, value_name = "FILE", default_value = "cluster.yml")]
+    pub config: PathBuf,
 }
 
 /// Options of every command.

@@ -26,7 +26,7 @@ use crate::state::ImageReference;
 use super::arguments::{
     Arguments, BundleCommand, CheckCommand, Command, Common, Connect, EtcdCommand, Lenience, NetworkCheck, Progress,
 };
-use super::{exit, snapshots};
+use super::{exit, past, snapshots};
 
 /// Runs a command to its exit code.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
@@ -49,6 +49,9 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
         Command::Check(CheckCommand::Network { connect, network }) => block_on(check_network(&connect, &network)),
         Command::Etcd(EtcdCommand::Snapshot(command)) => block_on(snapshots::run(&command)),
         Command::Status(connect) => block_on(status(&connect)),
+        Command::History { state, json } => past::history(&state, json),
+        Command::Log { state, run, json } => past::log(&state, &run, json),
+        Command::Diff { state, from, to, json } => past::diff(&state, from, to, json),
         Command::Kubeconfig { connect, output } => block_on(kubeconfig(&connect, output)),
     };
     match result {
@@ -226,11 +229,16 @@ fn console(progress: Progress) -> Console {
 async fn plan(connect: &Connect, lenience: Lenience) -> Result<u8> {
     let invocation = Invocation::open_whole(connect).await?;
     let state = invocation.peek()?;
-    let survey = ops::survey(&lenient(invocation.survey_input(&state), lenience)).await?;
+    let input = lenient(invocation.survey_input(&state), lenience);
+    let survey = ops::survey(&input).await?;
+    let crossing = ops::crossing(&input, &survey).await?;
     for text in survey.notices() {
         invocation.console.emit(Event::Notice { text });
     }
     invocation.console.finish();
+    if let Some(crossing) = crossing {
+        say(&format!("{crossing}\n"));
+    }
     say(&format!("{}\n", survey.plan));
     let changes = survey.plan.changes() > 0 || !survey.plan.refusals.is_empty();
     Ok(if changes { exit::CHANGES } else { exit::SUCCESS })

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod exit;
+mod past;
 mod snapshots;
 
 use std::ffi::OsString;

@@ -184,8 +184,8 @@ impl Network {
     }
 }
 
-/// The pod security level of namespaces that say nothing themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The pod security level of namespaces that say nothing themselves. A laxer one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PodSecurity {
     /// The default.
     Restricted,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::findings::Finding;
+use super::source::names_a_secret;
 use super::tree::Node;
 use super::{At, Config, Findings, Position, Source, document, json};
 
@@ -59,11 +60,7 @@ impl Way {
 
     /// Lines of a text with a Secret are not shown: values of its own making stand in them.
     fn without_secrets(self, text: &str) -> Self {
-        let secret = text.lines().any(|line| {
-            let line = line.replace(['"', '\''], "").replace([',', ':', '{', '}', '['], " ");
-            let words: Vec<&str> = line.split_whitespace().collect();
-            words.windows(2).any(|pair| pair == ["kind", "Secret"])
-        });
+        let secret = names_a_secret(text);
         match self {
             Self::Moved { lines, columns, shown } => Self::Moved { lines, columns, shown: shown && !secret },
             Self::Value(at) if secret => Self::Value(Position { width: 0, ..at }),

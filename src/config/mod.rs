@@ -29,6 +29,7 @@ pub use source::Source;
 pub use upgrade::{NodeDrainInput, UpgradeStrategy};
 
 pub(crate) use read::shown;
+pub(crate) use source::shown_lines;
 pub(crate) use suggest::nearest;
 
 /// What `cluster.yml` says.

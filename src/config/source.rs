@@ -65,8 +65,7 @@ impl Source {
         if at.width == 0 {
             return None;
         }
-        let line = self.text.lines().nth(at.line.checked_sub(1)?)?;
-        let line = self.without_secrets(line, at.line);
+        let line = shown_lines(&self.text).nth(at.line.checked_sub(1)?)?;
         let characters: Vec<char> = line.chars().map(printable).collect();
         if characters.is_empty() {
             return None;
@@ -77,27 +76,69 @@ impl Source {
         let width = at.width.min(shown.len().saturating_sub(column - from)).max(1);
         Some(Excerpt { text: shown.iter().collect(), before: column - from, width })
     }
+}
 
+/// The lines of a `cluster.yml` with the values of secrets hidden. What a terminal would obey is still in them.
+pub(crate) fn shown_lines(text: &str) -> impl Iterator<Item = String> {
+    let mut hiding = Hiding { manifests: names_a_secret(text), ..Hiding::default() };
+    text.lines().map(move |line| hiding.line(line))
+}
+
+/// What the lines before say about the next one.
+#[derive(Default)]
+struct Hiding {
+    /// Whether the key before has a secret value, or a PEM block began after it.
+    goes_on: bool,
+    /// Whether there are Secrets among the add-ons that stand in the file.
+    manifests: bool,
+    /// Blanks before a manifest's `data`, while its lines go on.
+    data: Option<usize>,
+}
+
+impl Hiding {
     /// Cuts a line before the value of a key that holds a secret; hides it whole if it goes on with such a value.
-    fn without_secrets(&self, line: &str, number: usize) -> String {
+    fn line(&mut self, line: &str) -> String {
+        let blanks = line.len() - line.trim_start().len();
+        let blank = line.trim().is_empty();
+        if self.data.is_some_and(|data| blanks <= data) && !blank {
+            self.data = None;
+        }
+        if self.data.is_some() && !blank {
+            return format!("{}{HIDDEN}", &line[..blanks]);
+        }
+        if self.manifests
+            && let Some(cut) = data_value(line)
+        {
+            self.data = Some(blanks);
+            let rest = if line[cut..].trim().is_empty() { String::new() } else { format!(" {HIDDEN}") };
+            return format!("{}{rest}", &line[..cut]);
+        }
+        let named = names_a_key(line);
         if let Some(cut) = secret_value(line) {
+            self.goes_on = true;
             return format!("{} {HIDDEN}", &line[..cut]);
         }
         if let Some(cut) = line.find("-----BEGIN") {
+            self.goes_on = true;
             return format!("{}{HIDDEN}", &line[..cut]);
         }
-        if !names_a_key(line) && self.goes_on_with_a_secret(number) {
-            return HIDDEN.to_owned();
-        }
-        line.to_owned()
+        self.goes_on &= !named;
+        if self.goes_on { HIDDEN.to_owned() } else { line.to_owned() }
     }
+}
 
-    fn goes_on_with_a_secret(&self, number: usize) -> bool {
-        let before: Vec<&str> = self.text.lines().take(number - 1).collect();
-        let Some(index) = before.iter().rposition(|line| names_a_key(line)) else { return false };
-        let pem = before[index..].iter().any(|line| line.contains("-----BEGIN"));
-        pem || secret_value(before[index]).is_some()
-    }
+/// Whether a text has a manifest of kind Secret, in YAML or JSON.
+pub(super) fn names_a_secret(text: &str) -> bool {
+    text.lines().any(|line| {
+        let words: Vec<&str> =
+            line.split(|sign: char| !sign.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        words.windows(2).any(|pair| pair == ["kind", "Secret"])
+    })
+}
+
+/// Where the value of a manifest's `data` or `stringData` begins.
+fn data_value(line: &str) -> Option<usize> {
+    value_of("data", line).or_else(|| value_of("stringData", line))
 }
 
 /// Whether a line begins with `key:`.
@@ -110,15 +151,17 @@ fn names_a_key(line: &str) -> bool {
 
 /// Where the value of the first secret key in a line begins.
 fn secret_value(line: &str) -> Option<usize> {
-    let ends = |name: &str| {
-        line.match_indices(name).find_map(|(start, _)| {
-            let before = line[..start].chars().next_back();
-            let inside = before.is_some_and(|character| character.is_alphanumeric() || character == '_');
-            let rest = line[start + name.len()..].trim_start_matches(['"', '\'']).trim_start();
-            (!inside && rest.starts_with(':')).then(|| line.len() - rest.len() + 1)
-        })
-    };
-    SECRET.iter().filter_map(|name| ends(name)).min()
+    SECRET.iter().filter_map(|name| value_of(name, line)).min()
+}
+
+/// Where the value of a key begins that stands anywhere in a line.
+fn value_of(name: &str, line: &str) -> Option<usize> {
+    line.match_indices(name).find_map(|(start, _)| {
+        let before = line[..start].chars().next_back();
+        let inside = before.is_some_and(|character| character.is_alphanumeric() || character == '_');
+        let rest = line[start + name.len()..].trim_start_matches(['"', '\'']).trim_start();
+        (!inside && rest.starts_with(':')).then(|| line.len() - rest.len() + 1)
+    })
 }
 
 /// A terminal must not obey what stands in a file.
@@ -149,6 +192,18 @@ mod tests {
         assert_eq!(shown("key: |\n  -----BEGIN X\n  abc", 3, 1), "[hidden]");
         assert_eq!(shown("ssh_key_path: ~/.ssh/id_rsa", 1, 1), "ssh_key_path: ~/.ssh/id_rsa");
         assert_eq!(shown("- {key: a, value: b}", 1, 1), "- {key: a, value: b}");
+    }
+
+    #[test]
+    fn data_of_secrets_among_the_addons_is_hidden() {
+        let text =
+            "addons: |\n  kind: Secret\n  stringData:\n    a: hunter2\n\n    b: |\n      x\n  type: Opaque\nnodes: []";
+        let lines: Vec<String> = shown_lines(text).collect();
+        let hidden = "    [hidden]";
+        let (end, block) = ("      [hidden]", "  stringData:");
+        assert_eq!(lines[1..], ["  kind: Secret", block, hidden, "", hidden, end, "  type: Opaque", "nodes: []"]);
+        assert_eq!(shown("{kind: Secret, data: {a: aHVudGVyMg==}}", 1, 1), "{kind: Secret, data: [hidden]");
+        assert_eq!(shown("kind: ConfigMap\ndata:\n  a: b", 3, 1), "  a: b");
     }
 
     #[test]

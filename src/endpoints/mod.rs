@@ -70,6 +70,13 @@ pub trait ReadEndpoints: Send + Sync {
     /// All Node objects, through the first apiserver that answers.
     fn nodes(&self) -> BoxFuture<'_, Result<BTreeMap<ObjectKey, Value>, EndpointError>>;
 
+    /// All objects of these kinds, whatever their namespace, each with its `apiVersion` and `kind`. Kinds that the API does
+    /// not serve have none.
+    fn all_of<'a>(&'a self, kinds: &'a [ResourceKind]) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>>;
+
+    /// What this node's apiserver counts of itself, in Prometheus' text format.
+    fn api_metrics<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<String, EndpointError>>;
+
     /// Those of these kinds that the API serves, and where their objects live.
     fn served<'a>(
         &'a self,

@@ -224,6 +224,21 @@ impl ReadEndpoints for TunnelEndpoints {
         })
     }
 
+    fn all_of<'a>(&'a self, kinds: &'a [ResourceKind]) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        Box::pin(self.ask(move |api| async move {
+            let served = api.read().served(kinds).await?;
+            let lists = served.iter().map(|(kind, resource)| api.read().all_of(kind, resource));
+            Ok(join_all(lists).await.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+        }))
+    }
+
+    fn api_metrics<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<String, EndpointError>> {
+        Box::pin(async move {
+            let metrics = self.api(node).await?.read().metrics().await;
+            metrics.map_err(|error| EndpointError::of(format!("the API of {node}"), &error))
+        })
+    }
+
     fn served<'a>(
         &'a self,
         kinds: &'a [ResourceKind],

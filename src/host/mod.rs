@@ -80,6 +80,11 @@ pub enum LogSource {
     Container(String),
     /// A systemd unit.
     Unit(String),
+    /// Events of the apiserver's audit log that carry this annotation, those of one hour that differ in nothing but their
+    /// objects counted together: lines `<count> <json>` with `hour`, `user`, `agent`, `resource`, `group` and `version`, in
+    /// no particular order, and `cut` where that is not all. Files that were written within a little more than a day are
+    /// looked through, at the lowest priority.
+    Audit(&'static str),
 }
 
 /// The half of a host that cannot change it.

@@ -23,6 +23,8 @@ use crate::state::{CgroupDriver, DockerFacts, HostSnapshot, ObservedContainer};
 /// A look reads files whose size nobody knows beforehand.
 const LOOK: Duration = Duration::from_secs(120);
 const LOG: Duration = Duration::from_secs(20);
+/// The script gives up before.
+const AUDIT: Duration = Duration::from_secs(60);
 
 /// A host reached over SSH. It has one connection, and a second one from the first big stream on.
 pub struct Ssh {
@@ -168,14 +170,24 @@ impl Ssh {
         local(&self.options.node, path, outgoing::digest_from(into, before))
     }
 
+    async fn audit_log(&self, annotation: &str, lines: usize) -> Result<Vec<String>, HostError> {
+        let input = format!("audit {lines} {annotation}\n");
+        self.lines("looking through the audit log", input, AUDIT).await
+    }
+
     async fn unit_log(&self, unit: &str, lines: usize) -> Result<Vec<String>, HostError> {
         let operation = format!("reading the log of {unit}");
         if unit.contains(['\n', '\0']) || unit.starts_with('-') {
             return Err(self.malformed(&operation, "no name of a unit"));
         }
-        let output = script::gather(&self.main, &self.options, format!("log {lines} {unit}\n"), LOG).await?;
+        self.lines(&operation, format!("log {lines} {unit}\n"), LOG).await
+    }
+
+    /// What the script that looks answers to a single question.
+    async fn lines(&self, operation: &str, input: String, limit: Duration) -> Result<Vec<String>, HostError> {
+        let output = script::gather(&self.main, &self.options, input, limit).await?;
         if output.status != 0 {
-            let host = self.options.node.clone();
+            let (host, operation) = (self.options.node.clone(), operation.to_owned());
             return Err(HostError::Refused { host, operation, reason: output.complaint() });
         }
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
@@ -242,6 +254,7 @@ impl ReadHost for Ssh {
             match source {
                 LogSource::Container(name) => self.container_log(name, lines).await,
                 LogSource::Unit(unit) => self.unit_log(unit, lines).await,
+                LogSource::Audit(annotation) => self.audit_log(annotation, lines).await,
             }
         })
     }

@@ -151,8 +151,8 @@ impl StateFolder {
     pub fn begin_run(&self) -> Result<RunLog, JournalError> {
         let folder = self.path.join(RUNS);
         ensure_directory(self.disk(), &folder)?;
-        let current = self.state.current;
-        RunLog::begin(Arc::clone(&self.disk.0), &folder, &self.run.run, current)
+        let (current, aimed) = (self.state.current, self.state.aimed().map(|generation| generation.number));
+        RunLog::begin(Arc::clone(&self.disk.0), &folder, &self.run.run, current, aimed)
     }
 
     fn disk(&self) -> &dyn Disk {

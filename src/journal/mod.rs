@@ -44,5 +44,5 @@ pub use keys::{Material, StoredKey};
 pub use lock::Holder;
 pub use real_disk::RealDisk;
 pub use restore::RestoreIntent;
-pub use run_log::{RunHeader, RunHistory, RunLog, RunRecord};
+pub use run_log::{FoundRun, RunHeader, RunHistory, RunLog, RunRecord, TimedRecord};
 pub use state::{State, state_path};

@@ -4,15 +4,20 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::JournalError;
 use super::disk::Disk;
-use super::durable::{FORMAT, damaged, failed, parse_json};
+use super::durable::{FORMAT, damaged, failed, list_optional, parse_json};
 use super::folder::tool_version;
 use super::generation::GenerationNumber;
+use super::state::RUNS;
 use crate::base::{RunId, StepId};
 use crate::event::Event;
+
+/// Ending of a log's name; what stands before it is the run.
+const ENDING: &str = ".jsonl";
 
 /// One line of a run's log. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +40,29 @@ pub enum RunRecord {
         /// The event.
         event: Event,
     },
+    /// The run ended by itself. A run that was killed has no such record.
+    Ended {
+        /// Why it did not end as asked; none where it did.
+        error: Option<String>,
+    },
+}
+
+impl RunRecord {
+    /// Whether the next act relies on it, or nothing comes after it that would make it durable.
+    fn must_be_durable(&self) -> bool {
+        matches!(self, Self::Intent { .. } | Self::Ended { .. })
+    }
+}
+
+/// A record with the time at which it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimedRecord {
+    /// UTC, to the millisecond; none in logs of older tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    /// The record.
+    #[serde(flatten)]
+    pub record: RunRecord,
 }
 
 /// The first line of a run's log.
@@ -48,6 +76,12 @@ pub struct RunHeader {
     pub tool: String,
     /// The generation that was current at its start.
     pub parent: Option<GenerationNumber>,
+    /// The generation that it worked towards; none in logs of older tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationNumber>,
+    /// Its start, as [`TimedRecord::time`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
 }
 
 /// The log of the run that is going on. May be used from several threads.
@@ -68,9 +102,11 @@ impl RunLog {
         folder: &Path,
         run: &RunId,
         parent: Option<GenerationNumber>,
+        generation: Option<GenerationNumber>,
     ) -> Result<Self, JournalError> {
-        let path = folder.join(format!("{run}.jsonl"));
-        let header = RunHeader { format: FORMAT, run: run.clone(), tool: tool_version(), parent };
+        let path = folder.join(format!("{run}{ENDING}"));
+        let (format, run, tool, time) = (FORMAT, run.clone(), tool_version(), now());
+        let header = RunHeader { format, run, tool, parent, generation, time };
         let line = line(&path, &header)?;
         disk.write_new(&path, &line).map_err(failed("writing", &path))?;
         disk.sync_file(&path).map_err(failed("syncing", &path))?;
@@ -78,17 +114,17 @@ impl RunLog {
         Ok(Self { file: Arc::new(Mutex::new(LogFile { disk, path })) })
     }
 
-    /// Appends records with one write and, if there is an intent among them, one sync. A run whose log cannot be
-    /// written must stop.
+    /// Appends records with one write and, if an intent or the end is among them, one sync. A run whose log cannot
+    /// be written must stop.
     pub fn append(&self, records: &[RunRecord]) -> Result<(), JournalError> {
         // A poisoned lock guards no broken invariant: each append is one call of the disk.
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bytes = Vec::new();
+        let (time, mut bytes) = (now(), Vec::new());
         for record in records {
-            bytes.extend(line(&file.path, record)?);
+            bytes.extend(line(&file.path, &TimedRecord { time, record: record.clone() })?);
         }
         file.disk.append(&file.path, &bytes).map_err(failed("appending to", &file.path))?;
-        if records.iter().any(|record| matches!(record, RunRecord::Intent { .. })) {
+        if records.iter().any(RunRecord::must_be_durable) {
             file.disk.sync_file(&file.path).map_err(failed("syncing", &file.path))?;
         }
         Ok(())
@@ -107,10 +143,27 @@ pub struct RunHistory {
     /// Its first line.
     pub header: RunHeader,
     /// All others, oldest first.
-    pub records: Vec<RunRecord>,
+    pub records: Vec<TimedRecord>,
 }
 
+/// A run of the folder, and its log where that can be read.
+pub type FoundRun = (RunId, Result<RunHistory, JournalError>);
+
 impl RunHistory {
+    /// Reads all logs of a state folder, in the order in which the runs began. One that cannot be read hides no other;
+    /// those whose header never came to be are left out.
+    pub fn list(disk: &dyn Disk, state_folder: &Path) -> Result<Vec<FoundRun>, JournalError> {
+        let folder = state_folder.join(RUNS);
+        let mut runs = Vec::new();
+        for name in list_optional(disk, &folder)? {
+            let Some(run) = name.strip_suffix(ENDING) else { continue };
+            if let Some(history) = Self::read(disk, &folder.join(&name)).transpose() {
+                runs.push((RunId(run.to_owned()), history));
+            }
+        }
+        Ok(runs)
+    }
+
     /// Reads a log. A last line without its end is what a crash leaves and is left out; anything else that does not parse
     /// is damage. `None` for a log whose header never came to be.
     pub fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, JournalError> {
@@ -122,6 +175,11 @@ impl RunHistory {
         let records: Result<_, _> = lines.map(serde_json::from_slice).collect();
         Ok(Some(Self { header, records: records.map_err(|error| damaged(path, &error))? }))
     }
+}
+
+/// The time, cut to milliseconds; none outside of the years that can be written, which no clock shows.
+fn now() -> Option<Timestamp> {
+    Timestamp::from_millisecond(Timestamp::now().as_millisecond()).ok()
 }
 
 fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, JournalError> {

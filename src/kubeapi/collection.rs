@@ -3,9 +3,12 @@
 use http::Method;
 use serde_json::Value;
 
-use super::paths::{collection_path, object_path, with_query};
+use super::paths::{collection_path, group_path, object_path, with_query};
 use super::{KubeApi, KubeApiError, ReadApi, RefusalReason};
-use crate::state::ObjectKey;
+use crate::state::{ObjectKey, Resource, ResourceKind};
+
+/// Objects of one piece of a list.
+const AT_ONCE: &str = "500";
 
 /// All objects of a kind, in a namespace where the kind has one, that carry a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,31 @@ impl ReadApi {
     pub async fn collection(&self, wanted: &Collection) -> Result<Vec<Value>, KubeApiError> {
         let operation = format!("listing {} with {}", wanted.kind, wanted.labels);
         self.list(&path(wanted)?, &operation).await
+    }
+}
+
+impl ReadApi {
+    /// All objects of a kind, whatever their namespace, each with its `apiVersion` and `kind`, which lists leave out. Read
+    /// piece by piece: a big cluster has many pods.
+    pub async fn all_of(&self, kind: &ResourceKind, resource: &Resource) -> Result<Vec<Value>, KubeApiError> {
+        let path = format!("{}/{}", group_path(&kind.api_version), resource.plural);
+        let operation = format!("listing {}", resource.plural);
+        let (mut objects, mut next) = (Vec::new(), String::new());
+        loop {
+            let piece = with_query(&path, &[("limit", AT_ONCE), ("continue", &next)]);
+            let mut list = self.json(Method::GET, &piece, &operation, None).await?;
+            let Value::Array(items) = list["items"].take() else { break };
+            objects.extend(items.into_iter().map(|mut object| {
+                object["apiVersion"] = kind.api_version.as_str().into();
+                object["kind"] = kind.kind.as_str().into();
+                object
+            }));
+            match list["metadata"]["continue"].as_str() {
+                Some(more) if !more.is_empty() => more.clone_into(&mut next),
+                _ => break,
+            }
+        }
+        Ok(objects)
     }
 }
 

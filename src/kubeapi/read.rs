@@ -113,6 +113,17 @@ impl ReadApi {
         Ok(found)
     }
 
+    /// What it counts of itself, in Prometheus' text format.
+    ///
+    /// # Errors
+    ///
+    /// Also an apiserver that has none to give.
+    pub async fn metrics(&self) -> Result<String, KubeApiError> {
+        let operation = "asking for metrics";
+        let text = self.text("/metrics", operation).await?;
+        text.ok_or_else(|| self.malformed(operation, "it gives none".into()))
+    }
+
     /// All Node objects.
     pub async fn nodes(&self) -> Result<Vec<Value>, KubeApiError> {
         self.list("/api/v1/nodes", "listing nodes").await

@@ -40,11 +40,11 @@ impl KubeApi {
     /// them silently. Returns the object as it is now.
     pub async fn apply(&self, object: &Object, resource: &Resource) -> Result<Value, KubeApiError> {
         let path = object_path_of(&object.key, resource)?;
-        self.patch(&path, &format!("applying {}", object.key), &object.body).await
+        self.patch(&path, &format!("applying {}", object.key), object.manager, &object.body).await
     }
 
-    async fn patch(&self, path: &str, operation: &str, body: &Value) -> Result<Value, KubeApiError> {
-        let parameters = [("fieldManager", FIELD_MANAGER), ("force", "true"), ("fieldValidation", "Strict")];
+    async fn patch(&self, path: &str, operation: &str, manager: &str, body: &Value) -> Result<Value, KubeApiError> {
+        let parameters = [("fieldManager", manager), ("force", "true"), ("fieldValidation", "Strict")];
         let path = with_query(path, &parameters);
         self.read.json(Method::PATCH, &path, operation, Some(("application/apply-patch+yaml", body))).await
     }
@@ -107,7 +107,7 @@ impl KubeApi {
             metadata["annotations"] = json!({ TAINTS_ANNOTATION: write_annotation(taints) });
         }
         let body = json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata });
-        self.patch(&path, &operation, &body).await.map(|_| ())
+        self.patch(&path, &operation, FIELD_MANAGER, &body).await.map(|_| ())
     }
 }
 

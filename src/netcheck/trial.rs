@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::base::NodeName;
-use crate::state::{ImageReference, Object, ObjectKey};
+use crate::state::{FIELD_MANAGER, ImageReference, Object, ObjectKey};
 
 /// Every object of a check carries it; its value is [`CHECK`].
 const CHECK_LABEL: &str = "provision/check";
@@ -73,7 +73,7 @@ impl Trial {
         let annotations = json!({ HEARTBEAT: beats.to_string() });
         let metadata = json!({ "name": self.namespace, "labels": labels, "annotations": annotations });
         let body = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata });
-        Object { key: self.key(), addon: String::new(), body }
+        Object { key: self.key(), addon: String::new(), manager: FIELD_MANAGER, body }
     }
 
     /// The account of the pods, which has no rights and gives no token; the pods need it to be there.
@@ -178,7 +178,7 @@ impl Trial {
         if let (Some(body), Value::Object(rest)) = (body.as_object_mut(), rest) {
             body.extend(rest);
         }
-        Object { key: self.key_of(api_version, kind, name), addon: String::new(), body }
+        Object { key: self.key_of(api_version, kind, name), addon: String::new(), manager: FIELD_MANAGER, body }
     }
 
     fn key_of(&self, api_version: &str, kind: &str, name: &str) -> ObjectKey {

@@ -4,6 +4,7 @@ mod addons;
 mod authorities;
 mod check;
 mod connect;
+mod crossing;
 mod error;
 mod etcd_snapshot;
 mod images;
@@ -11,6 +12,7 @@ mod key_files;
 mod keys;
 mod kubeconfig;
 mod load;
+mod past;
 mod pins;
 mod rollback;
 mod status;
@@ -23,6 +25,7 @@ pub use addons::{Addons, fetch_addons};
 pub use authorities::Authorities;
 pub use check::{CheckError, NetworkCheckInput, NetworkCheckOptions, TrialReach, check_network};
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
+pub use crossing::crossing;
 pub use error::OperationError;
 pub use etcd_snapshot::{
     Listed, Listing, LossConsent, Restored, SnapshotError, SnapshotInput, list_snapshots, restore_snapshot,
@@ -31,6 +34,10 @@ pub use etcd_snapshot::{
 pub use images::{CreatedBundle, Extras, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};
 pub use load::{Loaded, Setup, load, load_generation};
+pub use past::{
+    Difference, GenerationLine, GenerationState, History, PinChange, RunLine, RunOutcome, difference, generation,
+    history, replay_json, replay_plain, run,
+};
 pub use rollback::{rollback, rollback_target};
 pub use status::{Status, status};
 pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};

@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::host::LookRequest;
 use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
 use crate::plan::Plan;
+use crate::report::Tee;
 use crate::state::{HostSnapshot, ImageStore};
 
 use super::survey::{Survey, SurveyInput, endpoints, facts, survey};
@@ -82,13 +83,29 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
         Some(endpoints) => Arc::clone(endpoints),
         None => endpoints(&input.survey, &survey.hosts, &survey.completion.material)?,
     };
-    let outcome = execute(folder, input, &survey, Arc::clone(&endpoints)).await?;
-    remember_members(folder, &survey, endpoints.as_ref()).await?;
+    let log = folder.begin_run()?;
+    let result = carry_out(folder, input, &survey, endpoints, &log, generation).await;
+    let error = result.as_ref().err().map(ToString::to_string);
+    // What was done stays done without this line; whoever reads the log then sees a run without an end.
+    let _ = log.append(&[RunRecord::Ended { error }]);
+    result.map(|()| UpOutcome::Applied { steps })
+}
+
+/// From the first step to the completed generation.
+async fn carry_out(
+    folder: &mut StateFolder,
+    input: &UpInput<'_>,
+    survey: &Survey,
+    endpoints: Arc<dyn Endpoints>,
+    log: &journal::RunLog,
+    generation: GenerationNumber,
+) -> Result<(), OperationError> {
+    let outcome = execute(input, survey, Arc::clone(&endpoints), log).await;
+    remember_members(folder, survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
-    whole(&survey)?;
-    pin_pod_images(folder, &survey).await?;
-    folder.complete_generation(generation)?;
-    Ok(UpOutcome::Applied { steps })
+    whole(survey)?;
+    pin_pod_images(folder, survey).await?;
+    Ok(folder.complete_generation(generation)?)
 }
 
 /// Everything that hosts will depend on is durable before the first of them is touched.
@@ -103,12 +120,13 @@ fn record(folder: &mut StateFolder, input: &UpInput<'_>, survey: &Survey) -> Res
 }
 
 async fn execute(
-    folder: &StateFolder,
     input: &UpInput<'_>,
     survey: &Survey,
     endpoints: Arc<dyn Endpoints>,
-) -> Result<Outcome, OperationError> {
-    let log = JournalLog(folder.begin_run()?);
+    log: &journal::RunLog,
+) -> Outcome {
+    let events = Tee::new(input.survey.events, log.clone());
+    let log = JournalLog(log.clone());
     let world = World {
         epoch: Epoch::FIRST,
         hosts: survey.hosts.clone(),
@@ -117,8 +135,8 @@ async fn execute(
         look: survey.request.clone(),
         patience: input.patience,
     };
-    let context = Context { world: &world, log: &log, events: input.survey.events, cancellation: input.cancellation };
-    Ok(engine::run(&survey.plan, &input.run, &context).await)
+    let context = Context { world: &world, log: &log, events: &events, cancellation: input.cancellation };
+    engine::run(&survey.plan, &input.run, &context).await
 }
 
 fn conclude(outcome: &Outcome) -> Result<(), OperationError> {

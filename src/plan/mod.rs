@@ -7,6 +7,7 @@ mod drain;
 mod file_steps;
 mod host_steps;
 mod inventory_steps;
+mod label_steps;
 mod missing_image;
 mod object_difference;
 mod owned_fields;
@@ -37,6 +38,7 @@ pub use drain::{
     owners, tolerates_cordon, uncordon_step,
 };
 pub use inventory_steps::strangers;
+pub use label_steps::{LABEL_NAMESPACES, label_namespaces};
 pub use missing_image::MissingImage;
 pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Object, ObjectKey};
+use super::{FIELD_MANAGER, Object, ObjectKey};
 
 /// Every object that the tool has applied and still keeps. It is written before an object is applied for the first time
 /// and forgets one only after it is gone or given up, so that nothing of ours is ever lost sight of.
@@ -88,7 +88,7 @@ impl Inventory {
             "metadata": { "name": key.name, "namespace": key.namespace, "labels": labels },
             "data": { FIELD: text },
         });
-        Object { key, addon: "inventory".into(), body }
+        Object { key, addon: "inventory".into(), manager: FIELD_MANAGER, body }
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Object {
     pub key: ObjectKey,
     /// The add-on that it belongs to; empty until [`Object::of`] or the table of add-ons says it.
     pub addon: String,
+    /// Who the API shall say owns its fields.
+    pub manager: &'static str,
     /// The whole object.
     pub body: Value,
 }
@@ -83,13 +85,19 @@ impl Object {
             namespace: text("/metadata/namespace").unwrap_or_default(),
             name: text("/metadata/name")?,
         };
-        Some(Self { key, addon: String::new(), body })
+        Some(Self { key, addon: String::new(), manager: FIELD_MANAGER, body })
     }
 
     /// The same object as part of an add-on.
     #[must_use]
     pub fn of(self, addon: &str) -> Self {
         Self { addon: addon.to_owned(), ..self }
+    }
+
+    /// The same object, applied by another manager than [`FIELD_MANAGER`]: it owns what it writes and nothing else.
+    #[must_use]
+    pub fn managed_by(self, manager: &'static str) -> Self {
+        Self { manager, ..self }
     }
 }
 

@@ -29,4 +29,5 @@ mod swap;
 mod tenant;
 mod three_nodes;
 mod upgrade;
+mod upgrade_report;
 mod worker;

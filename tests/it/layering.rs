@@ -5,8 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules whose results may depend on nothing but their arguments.
-const PURE: [&str; 10] =
-    ["base", "cluster", "config", "desired", "event", "netcheck", "pki", "plan", "release", "state"];
+const PURE: [&str; 12] = [
+    "base",
+    "cluster",
+    "config",
+    "crossing",
+    "desired",
+    "event",
+    "netcheck",
+    "pki",
+    "plan",
+    "podsecurity",
+    "release",
+    "state",
+];
 
 /// Ways to reach the disk, the network, the clock, the environment, other processes or randomness.
 const IMPURE: [&str; 14] = [

@@ -17,6 +17,7 @@ mod host_contract;
 mod layering;
 mod objects;
 mod one_door;
+mod pod_security;
 mod registry;
 mod supply;
 mod swap_program;

@@ -128,7 +128,12 @@ mod tests {
     #[test]
     fn a_field_that_is_left_out_changes_the_stamp() {
         let stamped = |body: Value| {
-            let mut objects = [Object { key: ObjectKey::namespace("a"), addon: String::new(), body }];
+            let mut objects = [Object {
+                key: ObjectKey::namespace("a"),
+                addon: String::new(),
+                manager: crate::state::FIELD_MANAGER,
+                body,
+            }];
             stamp(&mut objects);
             objects[0].body["metadata"]["annotations"][STAMP].clone()
         };

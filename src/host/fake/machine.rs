@@ -123,6 +123,8 @@ impl Machine {
             LogSource::Container(name) => {
                 self.state.containers.get(name).filter(|seen| seen.running).map(|_| format!("{name} runs"))
             }
+            // Its apiserver marks nothing.
+            LogSource::Audit(_) => None,
         };
         text.into_iter().take(lines).collect()
     }

@@ -110,7 +110,7 @@ impl ReadHost for FakeHost {
             LogSource::Container(name) if !machine.state.containers.contains_key(name) => {
                 self.refused(format!("reading the log of container {name}"), "no such container".into())
             }
-            LogSource::Container(_) | LogSource::Unit(_) => Ok(machine.log(source, lines)),
+            LogSource::Container(_) | LogSource::Unit(_) | LogSource::Audit(_) => Ok(machine.log(source, lines)),
         })))
     }
 

@@ -3,7 +3,7 @@
 use super::{open, path};
 use crate::base::StepId;
 use crate::event::Event;
-use crate::journal::{Death, Disk, FakeDisk, JournalError, Loss, RunHistory, RunRecord};
+use crate::journal::{Death, Disk, FakeDisk, GenerationNumber, JournalError, Loss, RunHistory, RunRecord};
 
 fn intent(step: &str) -> RunRecord {
     RunRecord::Intent { step: StepId(step.into()) }
@@ -11,6 +11,11 @@ fn intent(step: &str) -> RunRecord {
 
 fn outcome(step: &str) -> RunRecord {
     RunRecord::Outcome { step: StepId(step.into()), error: None }
+}
+
+/// The records without their times.
+fn records(disk: &FakeDisk) -> Vec<RunRecord> {
+    history(disk).unwrap().unwrap().records.into_iter().map(|timed| timed.record).collect()
 }
 
 fn history(disk: &FakeDisk) -> Result<Option<RunHistory>, JournalError> {
@@ -24,9 +29,33 @@ fn a_run_is_read_back_as_it_was_written() {
     let shown = RunRecord::Shown { event: Event::Notice { text: "one\ntwo".into() } };
     log.append(&[intent("a"), shown.clone()]).unwrap();
     log.append(&[outcome("a")]).unwrap();
+    assert_eq!(records(&disk), [intent("a"), shown, outcome("a")]);
     let history = history(&disk).unwrap().unwrap();
-    assert_eq!(history.records, [intent("a"), shown, outcome("a")]);
     assert_eq!((history.header.format, history.header.parent), (1, None));
+    assert!(history.header.time.is_some() && history.records.iter().all(|timed| timed.time >= history.header.time));
+}
+
+#[test]
+fn a_log_that_was_written_before_records_had_times_is_read() {
+    let disk = FakeDisk::new();
+    open(&disk).unwrap().begin_run().unwrap();
+    let old = "{\"format\":1,\"run\":\"r0\",\"tool\":\"0.1.0\",\"parent\":2}\n\
+               {\"record\":\"intent\",\"step\":\"a\"}\n{\"record\":\"outcome\",\"step\":\"a\",\"error\":null}\n";
+    disk.write_new(&path().join("runs/r0.jsonl"), old.as_bytes()).unwrap();
+    let runs = RunHistory::list(&disk, &path()).unwrap();
+    assert_eq!(runs.iter().map(|(run, _)| run.0.as_str()).collect::<Vec<_>>(), ["20261124T120300Z-7f3a", "r0"]);
+    let history = runs[1].1.as_ref().unwrap();
+    assert_eq!((history.header.parent, history.header.time), (Some(GenerationNumber(2)), None));
+    assert!(history.records.iter().all(|timed| timed.time.is_none()) && history.records.len() == 2);
+}
+
+#[test]
+fn the_end_of_a_run_survives_a_power_cut() {
+    let disk = FakeDisk::new();
+    let log = open(&disk).unwrap().begin_run().unwrap();
+    let end = RunRecord::Ended { error: Some("2 of the steps failed".into()) };
+    log.append(&[outcome("a"), end.clone()]).unwrap();
+    assert_eq!(records(&disk.reboot(Loss::Unsynced)), [outcome("a"), end]);
 }
 
 #[test]
@@ -36,7 +65,7 @@ fn intents_survive_whatever_comes_after_them() {
     log.append(&[intent("a")]).unwrap();
     log.append(&[outcome("a")]).unwrap();
     let disk = disk.reboot(Loss::Unsynced);
-    assert_eq!(history(&disk).unwrap().unwrap().records, [intent("a")]);
+    assert_eq!(records(&disk), [intent("a")]);
 }
 
 #[test]
@@ -49,7 +78,7 @@ fn a_torn_last_line_is_left_out() {
     let disk = disk.reboot(Loss::Nothing);
     let text = disk.read(&path().join("runs/20261124T120300Z-7f3a.jsonl")).unwrap();
     assert!(!text.ends_with(b"\n"), "the line is not torn");
-    assert_eq!(history(&disk).unwrap().unwrap().records, [intent("a")]);
+    assert_eq!(records(&disk), [intent("a")]);
 }
 
 #[test]

@@ -59,8 +59,12 @@ impl Tool {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(Self::program());
-        command.args(arguments).arg("--config").arg(&self.config).arg("--catalog").arg(&self.catalog);
-        if !matches!(arguments.first(), Some(&("validate" | "images" | "bundle"))) {
+        command.args(arguments).arg("--config").arg(&self.config);
+        let of_state = matches!(arguments.first(), Some(&("history" | "log" | "diff")));
+        if !of_state {
+            command.arg("--catalog").arg(&self.catalog);
+        }
+        if !of_state && !matches!(arguments.first(), Some(&("validate" | "images" | "bundle"))) {
             for bundle in &self.bundles {
                 command.arg("--bundle").arg(bundle);
             }

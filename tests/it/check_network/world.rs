@@ -276,6 +276,14 @@ impl ReadEndpoints for World {
         Box::pin(ready(Ok(found.collect())))
     }
 
+    fn all_of<'a>(&'a self, _: &'a [ResourceKind]) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        unasked()
+    }
+
+    fn api_metrics<'a>(&'a self, _: &'a NodeName) -> BoxFuture<'a, Result<String, EndpointError>> {
+        unasked()
+    }
+
     fn served<'a>(
         &'a self,
         _: &'a [ResourceKind],

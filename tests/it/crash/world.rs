@@ -448,6 +448,19 @@ impl ReadEndpoints for FakeEndpoints {
         Box::pin(ready(result))
     }
 
+    fn all_of<'a>(&'a self, kinds: &'a [ResourceKind]) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        let result = self.api("listing").map(|()| {
+            let stored = self.world.stored();
+            let wanted = stored.iter().filter(|(key, _)| kinds.contains(&key.resource_kind()));
+            wanted.map(|(_, body)| body.clone()).collect()
+        });
+        Box::pin(ready(result))
+    }
+
+    fn api_metrics<'a>(&'a self, _: &'a NodeName) -> BoxFuture<'a, Result<String, EndpointError>> {
+        Box::pin(ready(self.api("asking for metrics").map(|()| String::new())))
+    }
+
     fn served<'a>(
         &'a self,
         kinds: &'a [ResourceKind],
