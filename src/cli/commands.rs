@@ -231,12 +231,11 @@ async fn plan(connect: &Connect, lenience: Lenience) -> Result<u8> {
     let state = invocation.peek()?;
     let input = lenient(invocation.survey_input(&state), lenience);
     let survey = ops::survey(&input).await?;
-    let crossing = ops::crossing(&input, &survey).await?;
     for text in survey.notices() {
         invocation.console.emit(Event::Notice { text });
     }
     invocation.console.finish();
-    if let Some(crossing) = crossing {
+    if let Some(crossing) = &survey.crossing {
         say(&format!("{crossing}\n"));
     }
     say(&format!("{}\n", survey.plan));

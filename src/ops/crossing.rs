@@ -12,7 +12,7 @@ use crate::crossing::{
     AuditGroup, AuditNote, ControlPlaneFacts, CrossingInput, CrossingReport, RemovedApi, Requests, crossing_report,
     removed_between,
 };
-use crate::endpoints::ReadEndpoints;
+use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::host::{LogSource, SharedHost};
 use crate::podsecurity::WORKLOAD_KINDS;
 use crate::release::Release;
@@ -20,7 +20,7 @@ use crate::state::ResourceKind;
 
 use super::OperationError;
 use super::load::cluster_of;
-use super::survey::{Survey, SurveyInput};
+use super::survey::SurveyInput;
 
 /// Groups of events that are told of one host; more than this nobody reads.
 const MOST_GROUPS: usize = 2000;
@@ -29,20 +29,22 @@ const CUT: &str = "cut";
 
 /// Where the cluster that runs is of an older minor than `cluster.yml` asks for: what the upgrade means. What cannot be read
 /// stands in the report, which then names no namespace.
-pub async fn crossing(input: &SurveyInput<'_>, survey: &Survey) -> Result<Option<CrossingReport>, OperationError> {
+pub(super) async fn crossing(
+    input: &SurveyInput<'_>,
+    hosts: &BTreeMap<NodeName, SharedHost>,
+    endpoints: Option<&dyn Endpoints>,
+) -> Result<Option<CrossingReport>, OperationError> {
     let Some(running) = running(input) else { return Ok(None) };
     let target = &input.loaded.release;
     let current = input.loaded.catalog.release(&running.version);
     let current = current.map_err(|error| OperationError::Input(error.to_string()))?;
-    let Some(endpoints) = survey.endpoints.as_deref().filter(|_| current.minor < target.minor) else { return Ok(None) };
+    let Some(endpoints) = endpoints.filter(|_| current.minor < target.minor) else { return Ok(None) };
     let mut seen = Seen::default();
     let removed = removed_between(&current, target);
     let (objects, stranded, control_planes) = join3(
         objects(endpoints),
         stranded(endpoints, &removed),
-        join_all(
-            running.control_planes().map(|node| control_plane(endpoints, survey.hosts.get(&node.name), &node.name)),
-        ),
+        join_all(running.control_planes().map(|node| control_plane(endpoints, hosts.get(&node.name), &node.name))),
     )
     .await;
     seen.take_objects(objects);

@@ -5,6 +5,7 @@ mod authorities;
 mod check;
 mod connect;
 mod crossing;
+mod drain_forecast;
 mod error;
 mod etcd_snapshot;
 mod images;
@@ -25,7 +26,6 @@ pub use addons::{Addons, fetch_addons};
 pub use authorities::Authorities;
 pub use check::{CheckError, NetworkCheckInput, NetworkCheckOptions, TrialReach, check_network};
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
-pub use crossing::crossing;
 pub use error::OperationError;
 pub use etcd_snapshot::{
     Listed, Listing, LossConsent, Restored, SnapshotError, SnapshotInput, list_snapshots, restore_snapshot,

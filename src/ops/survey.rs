@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use crate::base::NodeName;
 use crate::bundle::{BundleError, Bundles, CNI_PLUGINS, UnpackedFile};
 use crate::cluster::Cluster;
+use crate::crossing::CrossingReport;
 use crate::desired::{self, Desired};
 use crate::endpoints::{Credentials, Endpoints, ReadEndpoints};
 use crate::entropy::RandomKeyMaker;
@@ -18,9 +19,12 @@ use crate::observe::{self, Subject};
 use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
 use crate::release::Release;
-use crate::state::{HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind};
+use crate::state::{HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind, SnapshotName};
 
 use super::connect::{Connections, Reach};
+use super::crossing::crossing;
+use super::drain_forecast::foretell;
+use super::etcd_snapshot::snapshot_spec;
 use super::load::Loaded;
 use super::pins::{PinInput, Resolved, resolve};
 use super::suppliers::Suppliers;
@@ -49,6 +53,8 @@ pub struct Survey {
     pub warnings: Vec<PreflightFinding>,
     /// What was looked at.
     pub request: LookRequest,
+    /// What the upgrade to another minor means for those who use the cluster; none where there is none.
+    pub crossing: Option<CrossingReport>,
 }
 
 impl Survey {
@@ -123,7 +129,13 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
         Ok(()) => supply(input, &observed, locked(input)).await?,
         Err(_) => Supplied { bundles: input.bundles.clone(), ..Supplied::default() },
     };
-    conclude(input, Seen { hosts, endpoints, observed, request, unpacked, supplied, findings }, completion)
+    let crossing = crossing(input, &hosts, endpoints.as_deref()).await?;
+    let seen = Seen { hosts, endpoints, observed, request, unpacked, supplied, findings, crossing };
+    let mut survey = conclude(input, seen, completion)?;
+    if let Some(endpoints) = &survey.endpoints {
+        foretell(&mut survey.plan, endpoints.as_ref()).await;
+    }
+    Ok(survey)
 }
 
 /// The CNI plugins' digests are known to the state of a cluster. Before its first run they must be read from the
@@ -161,11 +173,12 @@ struct Seen {
     unpacked: Option<Vec<UnpackedFile>>,
     supplied: Supplied,
     findings: Vec<PreflightFinding>,
+    crossing: Option<CrossingReport>,
 }
 
 /// From what was seen to the plan: no I/O besides reading bundles.
 fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Result<Survey, OperationError> {
-    let Seen { hosts, endpoints, observed, request, unpacked, supplied, mut findings } = seen;
+    let Seen { hosts, endpoints, observed, request, unpacked, supplied, mut findings, crossing } = seen;
     let cluster = &input.loaded.cluster;
     // What is wrong with the hosts comes first: it may be why nothing can be rendered for them.
     let Rendered { resolved, etcd, desired } = rendered(input, &observed, (unpacked, &supplied), &completion)
@@ -179,12 +192,31 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
         history: &history,
         renewals: &completion.renewals,
         allow_missing_images: input.allow_missing_images,
+        crossing: crossing.as_ref(),
+        snapshot: snapshot_spec(before_upgrade()?, input.loaded, input.state, &completion.bundle, &observed),
     };
     findings.extend(plan::leftovers(&plan_input));
     findings.extend(plan::way_out(&plan_input));
     stop_on_errors(&findings)?;
     let plan = plan::make(&plan_input);
-    Ok(Survey { hosts, endpoints, observed, completion, etcd, resolved, desired, plan, warnings: findings, request })
+    Ok(Survey {
+        hosts,
+        endpoints,
+        observed,
+        completion,
+        etcd,
+        resolved,
+        desired,
+        plan,
+        warnings: findings,
+        request,
+        crossing,
+    })
+}
+
+/// The name of snapshots that are taken before something of etcd or of Kubernetes changes.
+fn before_upgrade() -> Result<SnapshotName, OperationError> {
+    SnapshotName::new("before-upgrade").map_err(|error| OperationError::Input(error.to_string()))
 }
 
 /// What shall be, and what it was made of.

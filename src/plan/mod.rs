@@ -28,6 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Digest, NodeName, StepId};
 use crate::cluster::Cluster;
+use crate::crossing::CrossingReport;
 use crate::desired::Desired;
 use crate::host::{Pull, Transfer};
 use crate::pki::RenewalDue;
@@ -100,6 +101,10 @@ pub struct Input<'a> {
     pub renewals: &'a [RenewalDue],
     /// Whether pods may wait for images that nobody has.
     pub allow_missing_images: bool,
+    /// What the upgrade to another minor means; none where there is none.
+    pub crossing: Option<&'a CrossingReport>,
+    /// The snapshot that is taken before etcd or a minor changes; none where no etcd member was seen.
+    pub snapshot: Option<SnapshotSpec>,
 }
 
 impl Input<'_> {

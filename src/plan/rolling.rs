@@ -14,6 +14,8 @@ use super::cluster_steps::{host_id, live};
 use super::drain::{drain_steps, uncordon_step};
 use super::file_steps;
 use super::host_steps::HostInput;
+use super::label_steps::{self, LABEL_NAMESPACES};
+use super::snapshot_steps::snapshot_step;
 use super::step::{Action, Plan, Step};
 
 /// Certificates with which every host may ask an apiserver whether it is ready, and nothing else.
@@ -202,6 +204,12 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
         phases.reverse();
     }
     for phase in phases {
+        if phase == Phase::Etcd {
+            snapshot(input, plan, &moves, &mut edges);
+        }
+        if phase == Phase::Apiserver {
+            label_namespaces(input, plan, &mut edges);
+        }
         control_plane(input, plan, &moves, phase, &mut edges);
     }
     if !nodes_first {
@@ -210,6 +218,25 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
     ends.extend(edges.before.iter().cloned());
     edges.apply(plan);
     addons_last(plan, &ends);
+}
+
+/// The snapshot to go back to, before anything that etcd holds can change its form.
+fn snapshot(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edges) {
+    let minor_changes = input.crossing.is_some();
+    let etcd_changes = moves.iter().any(|step| step.phase == Phase::Etcd);
+    let Some(spec) = input.snapshot.clone().filter(|_| minor_changes || etcd_changes) else { return };
+    let reason = if etcd_changes { "etcd is about to be replaced" } else { "another minor version is about to come" };
+    let step = snapshot_step(spec, reason);
+    edges.follow(vec![step.id.clone()]);
+    plan.steps.push(step);
+}
+
+/// From the next version on Pod Security admission is all that keeps pods from what they may not do.
+fn label_namespaces(input: &Input<'_>, plan: &mut Plan, edges: &mut Edges) {
+    let report = input.crossing.and_then(|crossing| crossing.pod_security.as_ref());
+    let Some(step) = report.and_then(|report| label_steps::label_namespaces(report, Vec::new())) else { return };
+    edges.follow(vec![step.id.clone()]);
+    plan.steps.push(step);
 }
 
 /// One phase, a node at a time.
@@ -238,6 +265,12 @@ struct Edges {
 impl Edges {
     fn require(&mut self, steps: &[StepId]) {
         self.all.extend(steps.iter().map(|step| (step.clone(), self.before.clone())));
+    }
+
+    /// Steps that come next, alone.
+    fn follow(&mut self, steps: Vec<StepId>) {
+        self.require(&steps);
+        self.before = steps;
     }
 
     fn apply(self, plan: &mut Plan) {
@@ -327,7 +360,8 @@ fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -
 
 /// Add-ons come when all nodes have what they may need; what only waits for a node does not wait for them.
 fn addons_last(plan: &mut Plan, ends: &[StepId]) {
-    let applies = |step: &Step| matches!(step.action, Action::Apply(_) | Action::Note(_) | Action::RequireKinds(_));
+    let is_addon = |step: &Step| matches!(step.action, Action::Apply(_) | Action::Note(_) | Action::RequireKinds(_));
+    let applies = |step: &Step| is_addon(step) && step.id.0 != LABEL_NAMESPACES;
     let addons: BTreeSet<StepId> = plan.steps.iter().filter(|step| applies(step)).map(|step| step.id.clone()).collect();
     let hosts: BTreeSet<StepId> =
         plan.steps.iter().filter(|step| step.host.is_some()).map(|step| step.id.clone()).collect();

@@ -156,7 +156,7 @@ fn a_half_done_upgrade_is_taken_back() {
     let (stage, loaded) = FOUR_NODES.stage(&desk);
     let before = running(&stage);
     let process = FakeProcess::new();
-    process.dies_at(40, provision::host::Moment::After);
+    process.dies_at(70, provision::host::Moment::After);
     stage.up(&loaded, &process).unwrap_err();
     assert_ne!(running(&stage), before, "it died before anything was replaced");
     back(&desk, &stage, &FOUR_NODES, &FakeProcess::new()).1.unwrap();
