@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::base::StepId;
+use crate::base::{NodeName, StepId};
 use crate::endpoints::EndpointError;
 use crate::event::Event;
 use crate::kubeapi::waits_for_images;
@@ -31,7 +31,12 @@ pub(super) async fn wait(
     context: &Context<'_>,
     halted: &AtomicBool,
 ) -> Result<(), StepError> {
-    match poll(step, context, halted, || probe(condition, context)).await {
+    let started = Instant::now();
+    let patience = match condition {
+        Condition::Soaked { duration, .. } => context.world.patience + *duration,
+        _ => context.world.patience,
+    };
+    match poll_for(step, context, halted, patience, || probe(condition, started, context)).await {
         Err(StepError::TimedOut { seconds, reason }) => Err(explained(condition, Some(seconds), reason, context).await),
         Err(StepError::Hopeless(reason)) => Err(explained(condition, None, reason, context).await),
         result => result,
@@ -117,7 +122,7 @@ where
     }
 }
 
-async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Not> {
+async fn probe(condition: &Condition, started: Instant, context: &Context<'_>) -> Result<(), Not> {
     let endpoints = &context.world.endpoints;
     match condition {
         Condition::EtcdHealthy(nodes) => {
@@ -145,6 +150,7 @@ async fn probe(condition: &Condition, context: &Context<'_>) -> Result<(), Not> 
         }
         Condition::Established { keys, .. } => established(keys, context).await,
         Condition::ServiceAvailable { key, .. } => Ok(available(&object(key, context).await?)?),
+        Condition::Soaked { nodes, duration } => soaked(nodes, *duration, started, context).await,
         Condition::ComponentHealthy(node, component) => match component.health_port() {
             Some(port) => Ok(endpoints.listens(node, port).await?),
             None => Ok(()),
@@ -160,6 +166,21 @@ fn workload(live: &Value) -> Result<(), Not> {
         Some(reason) => Err(Not::Ever(reason)),
         None => Err(Not::Yet(workload_progress(live))),
     }
+}
+
+/// A canary that is lost while it is watched has said what it was there to say.
+async fn soaked(nodes: &[NodeName], duration: Duration, started: Instant, context: &Context<'_>) -> Result<(), Not> {
+    let live = context.world.endpoints.nodes().await?;
+    for node in nodes {
+        let Some(live) = live.get(&ObjectKey::node(node)) else {
+            return Err(Not::Ever(format!("node {node} is gone")));
+        };
+        if let Err(reason) = node_condition(live) {
+            return Err(Not::Ever(format!("node {node} did not stay Ready: {reason}")));
+        }
+    }
+    let left = duration.saturating_sub(started.elapsed());
+    if left.is_zero() { Ok(()) } else { Err(Not::Yet("all is well so far".into())) }
 }
 
 /// A DaemonSet counts a pod that is being replaced as ready until it has gone.

@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 
 use crate::base::{KubernetesVersion, Minor, NodeName, StepId};
 use crate::cluster::Node;
-use crate::desired::{MergeFormat, MergedFile, UnitSpec};
+use crate::desired::UnitSpec;
 use crate::host::{Change, ClientFiles, LogSource, Probe, Proof, Replacement, Swap};
 use crate::state::{Component, ContainerSpec, FileSpec, ObjectKey, ObservedApi};
 
 use super::Input;
-use super::cluster_steps::{host_id, live};
+use super::cluster_steps::{host_id, live, wait};
 use super::drain::{drain_steps, uncordon_step};
 use super::file_steps;
 use super::host_steps::HostInput;
 use super::label_steps::{self, LABEL_NAMESPACES};
 use super::snapshot_steps::snapshot_step;
-use super::step::{Action, Plan, Step};
+use super::step::{Action, Condition, Plan, Step};
 
 /// Certificates with which every host may ask an apiserver whether it is ready, and nothing else.
 const PROBE_AUTHORITY: &str = "/etc/kubernetes/ssl/api-proxy/ca.crt";
@@ -109,10 +109,9 @@ pub(super) fn kubelet_is_swapped(host: &HostInput<'_>) -> bool {
 /// Last part of the id of the step that restarts containerd on a drained node.
 pub(super) const RUNTIME: &str = "restart-runtime";
 
-/// Whether a changed file makes containerd restart while the node is out of service anyway.
-pub(super) fn restarts_containerd(host: &HostInput<'_>, file: &MergedFile) -> bool {
-    file.format == MergeFormat::Toml && kubelet_is_swapped(host)
-}
+/// The engine whose configuration may change on a living node, once its pods have left. Docker's may not: what runs the
+/// node's way to the API would go with it.
+pub(super) const RESTARTED_BELOW_PODS: &str = "containerd.service";
 
 /// Files that only tell people what runs: they change with it.
 fn copies(host: &HostInput<'_>, component: Component) -> (Vec<FileSpec>, Vec<String>) {
@@ -163,7 +162,7 @@ impl Phase {
     }
 }
 
-/// A swap of the plan.
+/// A replacement of the plan.
 struct Move {
     id: StepId,
     host: NodeName,
@@ -173,9 +172,14 @@ struct Move {
 fn moves(plan: &Plan) -> Vec<Move> {
     let of = |step: &Step| {
         let Action::Change(changes) = &step.action else { return None };
-        let swap = changes.iter().find_map(|change| if let Change::Swap(swap) = change { Some(swap) } else { None })?;
-        let phase = Phase::of(swap.replacement.name());
-        Some(Move { id: step.id.clone(), host: step.host.clone()?, phase })
+        let host = step.host.clone()?;
+        let swap = changes.iter().find_map(|change| if let Change::Swap(swap) = change { Some(swap) } else { None });
+        let phase = match swap {
+            Some(swap) => Phase::of(swap.replacement.name()),
+            None if step.id == host_id(&host, RUNTIME) => Phase::Node,
+            None => return None,
+        };
+        Some(Move { id: step.id.clone(), host, phase })
     };
     plan.steps.iter().filter_map(of).collect()
 }
@@ -187,6 +191,8 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
         return;
     }
     let mut edges = Edges { before: staging(plan), ..Edges::default() };
+    let canaries = canaries(input, &moves);
+    plan.steps.extend(soak(input, &canaries));
     let drained = drained(input, plan, &moves);
     for node in &drained {
         plan.steps.extend(drain_steps(node, &input.cluster.upgrade.drain_options));
@@ -300,12 +306,15 @@ fn follow_ups<'a>(plan: &'a Plan, node: &'a NodeName, names: &'a [&'a str]) -> i
 /// kubelet and kube-proxy, control planes first, as many nodes at once as `upgrade_strategy` allows. Gives the last step of
 /// each node.
 fn nodes(input: &Input<'_>, plan: &Plan, moves: &[Move], edges: &mut Edges) -> Vec<StepId> {
-    let moved = |node: &&Node| moves.iter().any(|step| step.phase == Phase::Node && step.host == node.name);
-    let is_plain_worker = |node: &&Node| node.roles.worker && !node.roles.control_plane && !node.roles.etcd;
+    let moved = |node: &&Node| is_moved(moves, node);
     let (workers, others): (Vec<&Node>, Vec<&Node>) =
         input.cluster.nodes.iter().filter(moved).partition(is_plain_worker);
+    let (first, rest) = workers.split_at(canaries(input, moves).len());
     let mut ends = Vec::new();
-    for (group, at_once) in [(others, 1), (workers.clone(), input.cluster.upgrade.batch(workers.len()))] {
+    for (group, at_once) in
+        [(others, 1), (first.to_vec(), 1), (rest.to_vec(), input.cluster.upgrade.batch(workers.len()))]
+    {
+        let is_canary = !group.is_empty() && group == first;
         let before = edges.before.clone();
         let mut group_ends: Vec<Vec<StepId>> = Vec::new();
         for (number, node) in group.into_iter().enumerate() {
@@ -319,20 +328,52 @@ fn nodes(input: &Input<'_>, plan: &Plan, moves: &[Move], edges: &mut Edges) -> V
             edges.before = group_ends.iter().flatten().cloned().collect();
         }
         ends.extend(group_ends.into_iter().flatten());
+        if is_canary && plan.has(&StepId(SOAK.into())) {
+            edges.follow(vec![StepId(SOAK.into())]);
+        }
     }
     ends
+}
+
+fn is_plain_worker(node: &&Node) -> bool {
+    node.roles.worker && !node.roles.control_plane && !node.roles.etcd
+}
+
+fn is_moved(moves: &[Move], node: &Node) -> bool {
+    moves.iter().any(|step| step.phase == Phase::Node && step.host == node.name)
+}
+
+/// The workers that go first, and alone.
+fn canaries(input: &Input<'_>, moves: &[Move]) -> Vec<NodeName> {
+    let workers = input.cluster.nodes.iter().filter(|node| is_moved(moves, node)).filter(is_plain_worker);
+    let count = usize::try_from(input.cluster.upgrade.canary).unwrap_or(usize::MAX);
+    workers.take(count).map(|node| node.name.clone()).collect()
+}
+
+const SOAK: &str = "cluster/soak";
+
+/// The wait after the canaries, in which they show whether they stay well.
+fn soak(input: &Input<'_>, canaries: &[NodeName]) -> Option<Step> {
+    let duration = input.cluster.upgrade.soak;
+    if canaries.is_empty() || duration.is_zero() {
+        return None;
+    }
+    let names: Vec<&str> = canaries.iter().map(NodeName::as_str).collect();
+    let title = format!("watch {} for {} s", names.join(", "), duration.as_secs());
+    let condition = Condition::Soaked { nodes: canaries.to_vec(), duration };
+    Some(Step { reason: "they went first".into(), ..wait(StepId(SOAK.into()), None, title, condition) })
 }
 
 /// Nodes that are emptied first: where kubelet becomes another minor, or the runtime is restarted, unless the file says
 /// otherwise.
 fn drained(input: &Input<'_>, plan: &Plan, moves: &[Move]) -> Vec<NodeName> {
-    let kubelets = moves.iter().filter(|step| step.id.0.contains("/unit/"));
-    let is_drained = |node: &&NodeName| {
-        let pods_see_it =
-            minor_of_kubelet(input, node) != Some(input.cluster.version.minor()) || plan.has(&host_id(node, RUNTIME));
-        input.cluster.upgrade.draining.drains(pods_see_it)
+    let is_drained = |node: &&Node| {
+        let has_runtime = plan.has(&host_id(&node.name, RUNTIME));
+        let has_kubelet = moves.iter().any(|step| step.host == node.name && step.id.0.contains("/unit/"));
+        let minor_changes = minor_of_kubelet(input, &node.name) != Some(input.cluster.version.minor());
+        (has_kubelet || has_runtime) && input.cluster.upgrade.draining.drains(has_runtime || minor_changes)
     };
-    kubelets.map(|step| &step.host).filter(is_drained).cloned().collect()
+    input.cluster.nodes.iter().filter(is_drained).map(|node| node.name.clone()).collect()
 }
 
 fn minor_of_kubelet(input: &Input<'_>, node: &NodeName) -> Option<Minor> {

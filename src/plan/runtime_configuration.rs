@@ -14,11 +14,7 @@ const LIVING: &str = "it would restart the runtime below running pods, which is 
 
 /// The one step for all of it, or none where everything is as wanted and in force.
 pub(super) fn step(host: &HostInput<'_>, refusals: &mut Vec<Refusal>) -> Option<Step> {
-    let difference = Difference {
-        written: written(host, refusals),
-        removed: removed(host, refusals),
-        due: if host.kubelet_is_active() { Vec::new() } else { due(host) },
-    };
+    let difference = Difference { written: written(host, refusals), removed: removed(host, refusals), due: due(host) };
     difference.step(host)
 }
 
@@ -38,7 +34,13 @@ fn written<'a>(host: &HostInput<'a>, refusals: &mut Vec<Refusal>) -> Vec<(&'a Me
         let existing = host.snapshot.merged_files.get(&file.path).map(String::as_str);
         match merge(existing, file) {
             Ok(None) => {}
-            Ok(Some(text)) if rolling::restarts_containerd(host, file) => changed.push((file, text)),
+            Ok(Some(text))
+                if host.kubelet_is_active()
+                    && file.unit == rolling::RESTARTED_BELOW_PODS
+                    && file.format == MergeFormat::Toml =>
+            {
+                changed.push((file, text))
+            }
             Ok(Some(text)) if host.kubelet_is_active() => {
                 let is_proxy = file.format == MergeFormat::Whole;
                 if !(is_proxy && existing.is_some_and(|existing| only_nodes_differ(existing, &text))) {
@@ -77,7 +79,8 @@ fn removed(host: &HostInput<'_>, refusals: &mut Vec<Refusal>) -> Vec<(&'static s
 
 fn due(host: &HostInput<'_>) -> Vec<&'static str> {
     let Some(noted) = host.snapshot.merged_files.get(RESTARTS_DUE) else { return Vec::new() };
-    let is_due = |unit: &&str| noted.lines().any(|line| line == *unit) && is_there(host, unit);
+    let may = |unit: &&str| !host.kubelet_is_active() || *unit == rolling::RESTARTED_BELOW_PODS;
+    let is_due = |unit: &&str| noted.lines().any(|line| line == *unit) && is_there(host, unit) && may(unit);
     PROXY_FILES.into_iter().map(|(_, unit)| unit).filter(is_due).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Steps and the plan that they make up.
 
+use std::time::Duration;
+
 use crate::base::{NodeName, StepId};
 use crate::cluster::DrainOptions;
 use crate::desired::NodeMetadata;
@@ -169,6 +171,13 @@ pub enum Condition {
         addon: String,
         /// The APIService.
         key: ObjectKey,
+    },
+    /// These nodes have been Ready for this long, counted from the step's start; one that is not fails the step.
+    Soaked {
+        /// Which.
+        nodes: Vec<NodeName>,
+        /// How long.
+        duration: Duration,
     },
     /// A component's loopback health endpoint answers.
     ComponentHealthy(NodeName, Component),

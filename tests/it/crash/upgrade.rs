@@ -72,6 +72,22 @@ fn components_are_replaced_phase_by_phase_and_node_by_node() {
 }
 
 #[test]
+fn a_canary_goes_alone_and_is_watched_before_the_other_workers_follow() {
+    let desk = desk();
+    let to = "kubernetes_version: v1.25.4\nupgrade_strategy: {max_unavailable_worker: 100%, canary: 1, soak: 30s}\n";
+    let (_, plan) = planned(&desk, &Case { nodes: (1, 3), before: Some((1, 3)), rest: (OLD, to), ..FOUR_NODES });
+    let after = |id: &str| {
+        let step = plan.steps.iter().find(|step| step.id.0 == id).unwrap_or_else(|| panic!("{id} is not in {plan}"));
+        step.after.iter().map(|id| id.0.as_str()).collect::<Vec<_>>()
+    };
+    assert!(after("h2/cordon").contains(&"h1/uncordon"));
+    assert!(after("cluster/soak").contains(&"h2/uncordon"));
+    for node in ["h3", "h4"] {
+        assert!(after(&format!("{node}/cordon")).contains(&"cluster/soak"));
+    }
+}
+
+#[test]
 fn an_upgrade_leaves_the_new_version_everywhere_and_nothing_to_do() {
     let desk = desk();
     let (stage, loaded) = FOUR_NODES.stage(&desk);
