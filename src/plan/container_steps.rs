@@ -6,7 +6,7 @@ use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
 use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
-use super::{cluster_steps, rolling};
+use super::{cluster_steps, swap_steps};
 
 /// What has to be done about a container.
 enum Need {
@@ -47,7 +47,7 @@ pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSp
             plan.steps.push(remove(host, spec, differences));
             host.step(&id, title, "replaces the removed one".into(), run())
         }
-        Need::Swap { differences } => rolling::swap_container(host, component, spec, differences),
+        Need::Swap { differences } => swap_steps::swap_container(host, component, spec, differences),
         Need::Refuse { reason, differences } => {
             plan.refusals.push(host.refusal(format!("container {}", spec.name), reason, differences));
             return;

@@ -6,7 +6,7 @@ use crate::state::{Component, Content, DirectorySpec, FileSpec, LinkSpec, Observ
 
 use super::host_steps::{ALIVE, HostInput, mebibytes, missing_source};
 use super::step::{Action, Plan, Step};
-use super::{container_steps, rolling};
+use super::{container_steps, swap_steps};
 
 /// How an observed entry differs from a wanted file.
 enum Difference {
@@ -122,7 +122,7 @@ fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
         if seen == Some(&wanted) {
             continue;
         }
-        if seen.is_some() && link.component == Component::Kubelet && rolling::kubelet_is_swapped(host) {
+        if seen.is_some() && link.component == Component::Kubelet && swap_steps::kubelet_is_swapped(host) {
             continue;
         }
         if seen.is_some() && host.is_alive(link.component) {
@@ -139,8 +139,10 @@ fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
 /// What changes together with a component that is replaced: kubelet's unit, and copies for people.
 fn goes_with_swap(host: &HostInput<'_>, file: &FileSpec) -> bool {
     match file.component {
-        Component::Kubelet => (is_unit(file) || rolling::is_copy(&file.path)) && rolling::kubelet_is_swapped(host),
-        component => rolling::is_copy(&file.path) && container_steps::is_swapped(host, component),
+        Component::Kubelet => {
+            (is_unit(file) || swap_steps::is_copy(&file.path)) && swap_steps::kubelet_is_swapped(host)
+        }
+        component => swap_steps::is_copy(&file.path) && container_steps::is_swapped(host, component),
     }
 }
 

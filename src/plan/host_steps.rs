@@ -6,7 +6,7 @@ use crate::host::{Change, LogSource, Transfer};
 use crate::state::{Component, Content, HostSnapshot, ImageStore};
 
 use super::step::{Action, Plan, Step};
-use super::{Input, Refusal, cluster_steps, container_steps, file_steps, missing_image, rolling, runtime_steps};
+use super::{Input, Refusal, cluster_steps, container_steps, file_steps, missing_image, runtime_steps, swap_steps};
 
 /// One host as the planner sees it.
 pub(super) struct HostInput<'a> {
@@ -211,7 +211,7 @@ fn strangers(host: &HostInput<'_>, plan: &mut Plan) {
 
 fn start_unit(host: &HostInput<'_>, unit: &UnitSpec, plan: &mut Plan) {
     let seen = host.snapshot.units.get(&unit.name);
-    if let Some(step) = rolling::swap_kubelet(host, unit).filter(|_| unit.component == Component::Kubelet) {
+    if let Some(step) = swap_steps::swap_kubelet(host, unit).filter(|_| unit.component == Component::Kubelet) {
         let mut after = host.runtime();
         after.extend([host.id("files"), host.id("kernel")]);
         after.extend(kubelet_bytes(host));

@@ -21,6 +21,7 @@ mod runtime_configuration;
 mod runtime_steps;
 mod snapshot_steps;
 mod step;
+mod swap_steps;
 mod upgrade_rules;
 mod way_out;
 
