@@ -36,6 +36,10 @@ pub enum Command {
         /// Seconds that a step waits for what it has started, such as pods that pull large images.
         #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
         step_timeout: u64,
+        /// What is done after a component that was replaced did not get healthy and the old one is back: end, or take back
+        /// all that the run has upgraded. Without it what cluster.yml says (`upgrade_strategy.on_failure`), else end.
+        #[arg(long, value_name = "WHAT")]
+        on_failure: Option<OnFailureChoice>,
         /// Do not ask before changing something.
         #[arg(long, short)]
         yes: bool,
@@ -265,6 +269,15 @@ pub struct Lenience {
     /// Go on where nobody has an image that is run in pods: they wait for it, and `up` ends with exit code 6.
     #[arg(long)]
     pub allow_missing_images: bool,
+}
+
+/// What is done after a failure that was put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnFailureChoice {
+    /// The run ends; what was upgraded stays so.
+    Stop,
+    /// All that was upgraded goes back too.
+    Rollback,
 }
 
 /// How progress is shown.

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use crate::base::{KubernetesVersion, RunId};
 use crate::bundle::Bundles;
+use crate::cluster::OnFailure;
 use crate::engine::Cancellation;
 use crate::entropy;
 use crate::event::{Event, EventSink};
@@ -24,7 +25,8 @@ use crate::report::Console;
 use crate::state::ImageReference;
 
 use super::arguments::{
-    Arguments, BundleCommand, CheckCommand, Command, Common, Connect, EtcdCommand, Lenience, NetworkCheck, Progress,
+    Arguments, BundleCommand, CheckCommand, Command, Common, Connect, EtcdCommand, Lenience, NetworkCheck,
+    OnFailureChoice, Progress,
 };
 use super::{exit, past, snapshots};
 
@@ -33,11 +35,12 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Validate(common) => validate(&common),
         Command::Plan { connect, lenience } => block_on(plan(&connect, lenience)),
-        Command::Up { connect, lenience, step_timeout, yes } => {
-            block_on(up(&connect, lenience, Duration::from_secs(step_timeout), yes))
+        Command::Up { connect, lenience, step_timeout, on_failure, yes } => {
+            let manner = Manner { patience: Duration::from_secs(step_timeout), yes };
+            block_on(up(&connect, lenience, on_failure, manner))
         }
         Command::Rollback { connect, to, step_timeout, yes } => {
-            block_on(rollback(&connect, to, Duration::from_secs(step_timeout), yes))
+            block_on(rollback(&connect, to, Manner { patience: Duration::from_secs(step_timeout), yes }))
         }
         Command::Images { common, kubernetes_version, targets, network_check } => {
             let extras = Extras { network_check, ..Extras::default() };
@@ -252,7 +255,14 @@ fn lenient<'a>(input: SurveyInput<'a>, lenience: Lenience) -> SurveyInput<'a> {
     SurveyInput { allow_missing_images: lenience.allow_missing_images, ..input }
 }
 
-async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool) -> Result<u8> {
+/// How a run goes about its work.
+#[derive(Clone, Copy)]
+struct Manner {
+    patience: Duration,
+    yes: bool,
+}
+
+async fn up(connect: &Connect, lenience: Lenience, on_failure: Option<OnFailureChoice>, manner: Manner) -> Result<u8> {
     let invocation = Invocation::open_whole(connect).await?;
     let run = new_run()?;
     let holder = Holder::this_process(run.clone());
@@ -260,17 +270,26 @@ async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool
     let state = folder.state().clone();
     let cancellation = Cancellation::default();
     let interrupts = tokio::spawn(listen(cancellation.clone()));
-    let consent = Terminal { console: &invocation.console, yes };
+    let consent = Terminal { console: &invocation.console, yes: manner.yes };
     let input = UpInput {
         survey: lenient(invocation.survey_input(&state), lenience),
         run,
         consent: &consent,
         cancellation: &cancellation,
-        patience,
+        patience: manner.patience,
     };
     let result = ops::up(&mut folder, &input).await;
     interrupts.abort();
     invocation.console.finish();
+    if let Err(error @ OperationError::Incomplete { .. }) = &result
+        && goes_back(on_failure, &invocation.loaded)
+        && folder.state().current().is_some()
+    {
+        say_error(error);
+        say("Taking back what was upgraded.\n");
+        go_back(connect, &mut folder, None, Manner { yes: true, ..manner }).await?;
+        return Ok(exit::FAILED);
+    }
     match result? {
         UpOutcome::NothingToDo => say("Nothing to do.\n"),
         UpOutcome::Applied { steps } => say(&applied(&invocation, steps)),
@@ -278,21 +297,36 @@ async fn up(connect: &Connect, lenience: Lenience, patience: Duration, yes: bool
     Ok(exit::SUCCESS)
 }
 
+/// The command line counts before the file.
+fn goes_back(on_failure: Option<OnFailureChoice>, loaded: &Loaded) -> bool {
+    match on_failure {
+        Some(choice) => choice == OnFailureChoice::Rollback,
+        None => loaded.cluster.upgrade.on_failure == OnFailure::RollBack,
+    }
+}
+
+async fn rollback(connect: &Connect, to: Option<u32>, manner: Manner) -> Result<u8> {
+    let setup = setup(&connect.common);
+    let holder = Holder::this_process(new_run()?);
+    let mut folder = StateFolder::open(Arc::new(RealDisk), &setup.state_folder(), holder)?;
+    go_back(connect, &mut folder, to, manner).await
+}
+
 /// What cluster.yml says now is of no interest: it may be what made the trouble.
-async fn rollback(connect: &Connect, to: Option<u32>, patience: Duration, yes: bool) -> Result<u8> {
+async fn go_back(connect: &Connect, folder: &mut StateFolder, to: Option<u32>, manner: Manner) -> Result<u8> {
     let setup = setup(&connect.common);
     let run = new_run()?;
-    let mut folder = StateFolder::open(Arc::new(RealDisk), &setup.state_folder(), Holder::this_process(run.clone()))?;
     let state = folder.state().clone();
     let target = ops::rollback_target(&state, to)?;
     let loaded = ops::load_generation(&setup, target)?;
     let invocation = Invocation::of(connect, setup, loaded)?.whole().await?;
     let cancellation = Cancellation::default();
     let interrupts = tokio::spawn(listen(cancellation.clone()));
-    let consent = Terminal { console: &invocation.console, yes };
+    let consent = Terminal { console: &invocation.console, yes: manner.yes };
     let survey = SurveyInput { back_to: Some(target), ..invocation.survey_input(&state) };
+    let patience = manner.patience;
     let input = UpInput { survey, run, consent: &consent, cancellation: &cancellation, patience };
-    let result = ops::rollback(&mut folder, &input).await;
+    let result = ops::rollback(folder, &input).await;
     interrupts.abort();
     invocation.console.finish();
     let config = invocation.setup.config.display();

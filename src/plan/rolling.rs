@@ -102,6 +102,9 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
         if phase == Phase::Apiserver {
             label_namespaces(input, plan, &mut edges);
         }
+        if phase == Phase::Etcd {
+            gates(input, plan, &moves);
+        }
         control_plane(input, plan, &moves, phase, &mut edges);
     }
     if !nodes_first {
@@ -131,6 +134,24 @@ fn label_namespaces(input: &Input<'_>, plan: &mut Plan, edges: &mut Edges) {
     plan.steps.push(step);
 }
 
+const GATE: &str = "etcd-gate";
+
+/// Before a member stops, all others are healthy: they are what keeps serving. It hands its leadership on when it is told to
+/// stop.
+fn gates(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) {
+    let members: Vec<NodeName> = input.cluster.etcd_members().map(|node| node.name.clone()).collect();
+    for step in moves.iter().filter(|step| step.phase == Phase::Etcd) {
+        let others: Vec<NodeName> = members.iter().filter(|name| **name != step.host).cloned().collect();
+        if others.is_empty() {
+            continue;
+        }
+        let id = host_id(&step.host, GATE);
+        let title = "see that the other members of etcd are healthy".to_owned();
+        let gate = wait(id, Some(step.host.clone()), title, Condition::EtcdHealthy(others));
+        plan.steps.push(Step { reason: "this one is about to stop".into(), ..gate });
+    }
+}
+
 /// One phase, a node at a time.
 fn control_plane(input: &Input<'_>, plan: &Plan, moves: &[Move], phase: Phase, edges: &mut Edges) {
     for node in &input.cluster.nodes {
@@ -138,6 +159,11 @@ fn control_plane(input: &Input<'_>, plan: &Plan, moves: &[Move], phase: Phase, e
         let mut done: Vec<StepId> = steps.map(|step| step.id.clone()).collect();
         if done.is_empty() {
             continue;
+        }
+        let gate: Vec<StepId> = follow_ups(plan, &node.name, &[GATE]).filter(|_| phase == Phase::Etcd).collect();
+        if !gate.is_empty() {
+            edges.require(&gate);
+            edges.before = gate;
         }
         edges.require(&done);
         // An apiserver's own wait is the end of its replacement.
