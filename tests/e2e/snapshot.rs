@@ -193,7 +193,7 @@ fn three_members_come_up_from_one_file_and_a_killed_restore_is_gone_on_with() {
     let policy = lab
         .script("h3", "docker inspect -f '{{.State.Running}} {{.HostConfig.RestartPolicy.Name}}' etcd kube-apiserver");
     assert_eq!(policy.trim(), "false no\nfalse no", "a reboot has started what must wait");
-    until("the restore again", 60 * SECOND, || restore(&lab, "first").result());
+    until("the restore again", 180 * SECOND, || restore(&lab, "first").result());
     is_back(&lab, &hosts);
     for host in hosts {
         nothing_is_left_over(&lab, host, &["first"]);

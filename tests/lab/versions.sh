@@ -17,7 +17,8 @@ DEBIAN=bookworm
 etcd_for() {
     case $1 in
     v1.34.*) echo 3.6.14 ;;
-    v1.2[45].*) echo 3.5.33 ;;
+    v1.25.*) echo 3.5.33 ;;
+    v1.24.*) echo 3.5.33 ;;
     *) die "no etcd is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
 }
@@ -35,7 +36,8 @@ pause_for() {
 calico_for() {
     case $1 in
     v1.34.*) echo 3.32.1 ;;
-    v1.2[45].*) echo 3.26.5 ;;
+    v1.25.*) echo 3.26.5 ;;
+    v1.24.*) echo 3.26.5 ;;
     *) die "no Calico is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
 }
@@ -44,7 +46,8 @@ calico_for() {
 metrics_server_for() {
     case $1 in
     v1.34.*) echo 0.9.0 ;;
-    v1.2[45].*) echo 0.7.2 ;;
+    v1.25.*) echo 0.7.2 ;;
+    v1.24.*) echo 0.7.2 ;;
     *) die "no metrics-server is known for Kubernetes $1; the lab builds: $KUBERNETES_KNOWN" ;;
     esac
 }
