@@ -5,6 +5,10 @@
 SUBNET=172.30.$LAB_SUBNET
 NETWORK=provision-$LAB_NAME
 BRIDGE=plab$LAB_SUBNET
+# Addresses of pods and Services, as every cluster.yml of the lab has them. Nobody outside has them, and a router would say so;
+# where this machine's way out is a proxy that answers for every address, a host would otherwise take it for a Service
+# that kube-proxy has not set up yet.
+CLUSTER_RANGES=10.42.0.0/15
 
 # uplink_mtu: the size of packets that leave this machine whole; hosts use the same.
 uplink_mtu() {
@@ -24,12 +28,14 @@ nameservers() {
     die "this machine names no nameserver that its lab hosts could reach; set LAB_DNS to one"
 }
 
-# rules ACTION: the firewall rules of this lab, for -C, -I or -D.
+# rules ACTION: the firewall rules of this lab, for -C, -I or -D. What is inserted last is asked first.
 rules() {
     local mark=(-m comment --comment "provision-lab $LAB_NAME") action=$1
     iptables -w "$action" FORWARD -i "$BRIDGE" -j ACCEPT "${mark[@]}" &&
         iptables -w "$action" FORWARD -o "$BRIDGE" -j ACCEPT "${mark[@]}" &&
-        iptables -w -t nat "$action" POSTROUTING -s "$SUBNET.0/24" ! -o "$BRIDGE" -j MASQUERADE "${mark[@]}"
+        iptables -w -t nat "$action" POSTROUTING -s "$SUBNET.0/24" ! -o "$BRIDGE" -j MASQUERADE "${mark[@]}" &&
+        iptables -w "$action" FORWARD -i "$BRIDGE" ! -o "$BRIDGE" -d "$CLUSTER_RANGES" -j REJECT \
+            --reject-with icmp-net-unreachable "${mark[@]}"
 }
 
 # remove_rules: however often they are there, and when only some are.
