@@ -66,6 +66,8 @@ impl Sections {
             let (path, text) = cursor.text()?;
             sections.texts.insert(path, text);
         }
+        cursor.heading("swaps")?;
+        sections.lines.insert("swaps", cursor.lines());
         cursor.heading("images")?;
         sections.lines.insert("images", cursor.lines());
         cursor.heading("entries")?;
