@@ -33,7 +33,7 @@ fn runs_only(lab: &Lab, kubectl: &Kubectl, hosts: &[&str], version: &str) {
         assert!(!images.contains(".next") && images.lines().all(|line| line.ends_with(" running")), "{images}");
         assert!(lab.script(host, "/opt/provision/kubelet/current/kubelet --version").contains(number));
         assert!(lab.script(host, "cat /etc/kubernetes/manifests/kube-proxy.yaml").contains(version));
-        assert_eq!(lab.script(host, "ls /var/lib/provision/swap | grep -v program || true").trim(), "", "{host}");
+        assert_eq!(lab.script(host, "find /var/lib/provision/swap -name intent").trim(), "", "{host}");
         let node = kubectl.json(&["get", "node", host]);
         assert_eq!(node["status"]["nodeInfo"]["kubeletVersion"], version);
         assert!(node["spec"]["unschedulable"].is_null(), "{node}");
