@@ -18,10 +18,10 @@ api_proxy=6444
 record() { cat >"$1.new" && sync "$1.new" && mv -fT "$1.new" "$1" && sync .; }
 # now: seconds of a clock that nobody sets.
 now() { IFS=' .' read -r seconds rest </proc/uptime; echo "$seconds"; }
-# run COMMAND...: where it fails, its last words are the reason.
+# run COMMAND...: where it fails, its first words are the reason.
 run() {
   said=$("$@" 2>&1 </dev/null) && return
-  reason="$1 $2: $(printf '%s\n' "$said" | tail -n 1)"
+  reason="$1 $2: $(printf '%s\n' "$said" | head -n 1)"
   return 1
 }
 
@@ -124,14 +124,14 @@ healthy() {
 
 # prove ID: healthy within the patience, and then for as long as is asked without being started again.
 prove() {
-  end=$(($(now) + patience)) since='' reason='' base=''
+  end=$(($(now) + patience)) since='' counted='' reason='' base=''
+  # The new container has never run before.
+  if [ "$going" = on ] && [ "$kind" != unit ]; then base=0; fi
   while :; do
     count=$(starts "$1") || count=''
     if [ -z "$count" ]; then reason='nobody knows whether it runs'; return 1; fi
     : "${base:=$count}"
-    if [ -n "$since" ] && [ "$count" != "$counted" ]; then
-      reason="it ended by itself after $(($(now) - since)) s of health"; return 1
-    fi
+    if [ -n "$counted" ] && [ "$count" != "$counted" ]; then reason='it ended by itself after it was healthy'; return 1; fi
     # One that waits for others may end once or twice.
     if [ $((count - base)) -ge 3 ]; then reason="it ends by itself, $((count - base)) times so far"; return 1; fi
     if healthy; then
@@ -139,7 +139,11 @@ prove() {
       [ $(($(now) - since)) -lt "$stays" ] || return 0
     else
       since=''
-      if [ "$(now)" -ge "$end" ]; then reason="$reason, after $patience s"; return 1; fi
+      if [ "$(now)" -ge "$end" ]; then
+        reason="$reason, after $patience s"
+        if [ "$count" != "$base" ]; then reason="$reason, in which it ended by itself"; fi
+        return 1
+      fi
     fi
     sleep 0.2
   done
@@ -247,6 +251,8 @@ with() {
   flock 9
   cd "$swaps/$me" && [ -e intent ] || return 0
   read_intent
+  # The door has seen to it; without both nothing may be touched.
+  if [ "$kind" != unit ] && { [ -z "$old" ] || [ -z "$new" ]; }; then echo "$me: no containers in the intent" >&2; return 1; fi
   "$1"
 }
 
