@@ -5,6 +5,8 @@ mod addon_sources;
 mod build;
 mod checks;
 mod dns;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod grammar;
 mod metrics;
 mod network;

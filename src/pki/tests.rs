@@ -1,10 +1,6 @@
-use std::collections::BTreeMap;
-
-use serde_json::Map;
-
 use super::*;
-use crate::base::{KubernetesVersion, NodeName, Secret};
-use crate::cluster::{Cluster, Network, NetworkPlugin, Node, PodSecurity, Roles, SshTarget, UpgradeStrategy};
+use crate::base::Secret;
+use crate::cluster::{Cluster, NetworkPlugin, Node, Roles, fixture};
 
 const NOW: i64 = 1_795_000_000;
 const DAY: i64 = 86_400;
@@ -25,45 +21,14 @@ impl KeyMaker for CountingMaker {
     }
 }
 
-fn node(name: &str, last: u8, control_plane: bool) -> Node {
-    Node {
-        name: NodeName::new(name).unwrap(),
-        address: format!("{name}.example.org"),
-        internal_address: [10, 0, 0, last].into(),
-        roles: Roles { control_plane, etcd: control_plane, worker: true },
-        ssh: SshTarget { port: 22, user: "root".into(), key_path: None, agent: false },
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
-    }
+fn node(number: u8, control_plane: bool) -> Node {
+    let roles = Roles { control_plane, etcd: control_plane, worker: true };
+    Node { address: format!("h{number}.example.org"), ..fixture::node(number, roles) }
 }
 
 fn cluster() -> Cluster {
-    Cluster {
-        name: "test".into(),
-        version: KubernetesVersion::parse("v1.34.1").unwrap(),
-        nodes: vec![node("h1", 1, true), node("h2", 2, false)],
-        network: Network {
-            plugin: NetworkPlugin::None,
-            pod_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns_ip: [10, 43, 0, 10].into(),
-            domain: "cluster.local".into(),
-            mtu: 0,
-        },
-        sans: vec!["api.example.org".into()],
-        pod_security: PodSecurity::Restricted,
-        etcd_user: (52034, 52034),
-        node_port_range: (30000, 32767),
-        kubelet_config: Map::new(),
-        kube_proxy_config: Map::new(),
-        fail_swap_on: true,
-        ignore_docker_version: false,
-        supply: Default::default(),
-        addons: Vec::new(),
-        dns: Some(Default::default()),
-        metrics: Some(Default::default()),
-        upgrade: UpgradeStrategy::default(),
-    }
+    let sans = vec!["api.example.org".into()];
+    Cluster { sans, ..fixture::cluster(vec![node(1, true), node(2, false)], NetworkPlugin::None) }
 }
 
 fn run(cluster: &Cluster, renewal: Renewal, stored: &Material, now: i64) -> Result<Completion, PkiError> {
@@ -171,7 +136,7 @@ fn keys_of_a_cluster_that_has_run_are_not_made_again() {
 fn a_node_that_joins_gets_its_own_and_touches_no_other() {
     let mut cluster = cluster();
     let stored = fresh();
-    cluster.nodes.push(node("h3", 3, false));
+    cluster.nodes.push(node(3, false));
     let completion = run(&cluster, Renewal::Report, &stored, NOW).unwrap();
     let made: Vec<_> = completion.made.iter().map(MaterialName::as_str).collect();
     assert_eq!(made, ["node/h3/kubelet-client", "node/h3/kubelet-server", "node/h3/kube-proxy", "node/h3/api-proxy"]);

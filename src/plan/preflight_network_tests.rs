@@ -1,52 +1,16 @@
-use std::collections::BTreeMap;
-
-use serde_json::Map;
-
 use super::*;
-use crate::base::{KubernetesVersion, NodeName};
-use crate::cluster::{Network, PodSecurity, Roles, SshTarget, UpgradeStrategy};
+use crate::cluster::{Roles, fixture};
 use crate::host::{FakeHost, FakeProcess};
 use crate::state::Listener;
 
 fn node(number: u8) -> Node {
-    Node {
-        name: NodeName::new(format!("h{number}")).unwrap(),
-        address: format!("10.0.0.{number}"),
-        internal_address: [10, 0, 0, number].into(),
-        roles: Roles { control_plane: true, etcd: true, worker: true },
-        ssh: SshTarget { port: 22, user: "root".into(), key_path: None, agent: false },
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
-    }
+    fixture::node(number, Roles { control_plane: true, etcd: true, worker: true })
 }
 
 fn cluster(plugin: NetworkPlugin, mtu: u32) -> Cluster {
-    Cluster {
-        name: "test".into(),
-        version: KubernetesVersion::parse("v1.34.1").unwrap(),
-        nodes: vec![node(1), node(2)],
-        network: Network {
-            plugin,
-            pod_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns_ip: [10, 43, 0, 10].into(),
-            domain: "cluster.local".into(),
-            mtu,
-        },
-        sans: Vec::new(),
-        pod_security: PodSecurity::Restricted,
-        etcd_user: (52034, 52034),
-        node_port_range: (30000, 32767),
-        kubelet_config: Map::new(),
-        kube_proxy_config: Map::new(),
-        fail_swap_on: true,
-        ignore_docker_version: false,
-        supply: Default::default(),
-        addons: Vec::new(),
-        dns: None,
-        metrics: None,
-        upgrade: UpgradeStrategy::default(),
-    }
+    let mut cluster = fixture::cluster(vec![node(1), node(2)], plugin);
+    cluster.network.mtu = mtu;
+    cluster
 }
 
 fn canal(interface: Option<&str>) -> NetworkPlugin {

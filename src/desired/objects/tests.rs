@@ -1,15 +1,13 @@
 //! Rules that hold for every object of ours, whatever the cluster looks like.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::*;
-use crate::base::{KubernetesVersion, NodeName};
-use crate::cluster::{
-    Network, NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, SshTarget, Taint, UpgradeStrategy,
-};
+use crate::base::KubernetesVersion;
+use crate::cluster::{NetworkPlugin, Node, Overlay, Placement, PluginPods, PodSecurity, Roles, Taint, fixture};
 use crate::release::Catalog;
 
 #[path = "canal_tests.rs"]
@@ -18,44 +16,13 @@ mod canal;
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::shipped().unwrap());
 
 fn node(number: u8) -> Node {
-    Node {
-        name: NodeName::new(format!("h{number}")).unwrap(),
-        address: format!("10.0.0.{number}"),
-        internal_address: [10, 0, 0, number].into(),
-        roles: Roles { control_plane: number == 1, etcd: number == 1, worker: true },
-        ssh: SshTarget { port: 22, user: "root".into(), key_path: None, agent: false },
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
-    }
+    fixture::node(number, Roles { control_plane: number == 1, etcd: number == 1, worker: true })
 }
 
 fn cluster(version: &str, nodes: u8) -> Cluster {
-    Cluster {
-        name: "test".into(),
-        version: KubernetesVersion::parse(version).unwrap(),
-        nodes: (1..=nodes).map(node).collect(),
-        network: Network {
-            plugin: NetworkPlugin::Flannel(Overlay::default()),
-            pod_cidr: "10.42.0.0/16".parse().unwrap(),
-            service_cidr: "10.43.0.0/16".parse().unwrap(),
-            dns_ip: [10, 43, 0, 10].into(),
-            domain: "cluster.local".into(),
-            mtu: 0,
-        },
-        sans: Vec::new(),
-        pod_security: PodSecurity::Restricted,
-        etcd_user: (52034, 52034),
-        node_port_range: (30000, 32767),
-        kubelet_config: Map::new(),
-        kube_proxy_config: Map::new(),
-        fail_swap_on: true,
-        ignore_docker_version: false,
-        supply: Default::default(),
-        addons: Vec::new(),
-        dns: Some(Default::default()),
-        metrics: Some(Default::default()),
-        upgrade: UpgradeStrategy::default(),
-    }
+    let flannel = NetworkPlugin::Flannel(Overlay::default());
+    let version = KubernetesVersion::parse(version).unwrap();
+    Cluster { version, ..fixture::cluster((1..=nodes).map(node).collect(), flannel) }
 }
 
 fn made(cluster: &Cluster) -> Vec<Object> {
