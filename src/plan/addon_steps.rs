@@ -274,8 +274,9 @@ pub(super) fn network_workloads(input: &Input<'_>) -> Vec<ObjectKey> {
     plugin.map(|object| object.key.clone()).collect()
 }
 
-/// Adds waits for what was applied, and for what an earlier run has not seen ready.
-pub(super) fn waits(input: &Input<'_>, plan: &mut Plan) {
+/// Adds waits for what was applied, for what an earlier run has not seen ready, and for what has to come back once nodes are
+/// replaced below it: after `moved`, the ends of these.
+pub(super) fn waits(input: &Input<'_>, moved: &[StepId], plan: &mut Plan) {
     // Without a network plugin of ours pods start only when the operator has installed one.
     let all_ready = input
         .cluster
@@ -295,7 +296,8 @@ pub(super) fn waits(input: &Input<'_>, plan: &mut Plan) {
         }
         let Some(condition) = awaited(object, plan) else { continue };
         let applied = applying_step(plan, &object.key);
-        if applied.is_none() && live(input, &object.key).is_some_and(|live| holds(&condition, live)) {
+        let comes_back = !moved.is_empty() && object.key.kind != "Job";
+        if applied.is_none() && !comes_back && live(input, &object.key).is_some_and(|live| holds(&condition, live)) {
             continue;
         }
         let is_own = position < own;
@@ -305,7 +307,9 @@ pub(super) fn waits(input: &Input<'_>, plan: &mut Plan) {
             _ => format!("wait for {}{of} to be ready", object.key),
         };
         let step = wait(ready_id(object, is_own), None, title, condition);
-        plan.steps.push(Step { after: ready.iter().cloned().chain(applied).collect(), contained: true, ..step });
+        let reason = if applied.is_none() && comes_back { "its pods move".into() } else { step.reason };
+        let after = ready.iter().chain(moved).cloned().chain(applied).collect();
+        plan.steps.push(Step { reason, after, contained: true, ..step });
     }
 }
 

@@ -20,7 +20,6 @@ pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     for node in &input.cluster.nodes {
         self::node(input, node, plan);
     }
-    addon_steps::waits(input, plan);
     inventory_steps::prune(input, plan);
 }
 

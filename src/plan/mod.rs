@@ -130,7 +130,8 @@ pub fn make(input: &Input<'_>) -> Plan {
         }
     }
     cluster_steps::add(input, &mut plan);
-    rolling::order(input, &mut plan);
+    let moved = rolling::order(input, &mut plan);
+    addon_steps::waits(input, &moved, &mut plan);
     drain::leftover_cordons(input, &mut plan);
     keep_known_edges(&mut plan);
     plan

@@ -70,11 +70,12 @@ fn moves(plan: &Plan) -> Vec<Move> {
     plan.steps.iter().filter_map(of).collect()
 }
 
-/// Puts all replacements in order. Everything that they need is on all hosts before the first one begins.
-pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
+/// Puts all replacements in order. Everything that they need is on all hosts before the first one begins. Gives what has to
+/// be over before it can be seen whether pods are back, which moved with the nodes that were replaced below them.
+pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let moves = moves(plan);
     if moves.is_empty() {
-        return;
+        return Vec::new();
     }
     let mut edges = Edges { before: staging(plan), ..Edges::default() };
     let canaries = canaries(input, &moves);
@@ -110,9 +111,11 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) {
     if !nodes_first {
         ends = nodes(input, plan, &moves, &mut edges);
     }
+    let moved = ends.clone();
     ends.extend(edges.before.iter().cloned());
     edges.apply(plan);
     addons_last(plan, &ends);
+    moved
 }
 
 /// The snapshot to go back to, before anything that etcd holds can change its form.
