@@ -193,7 +193,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
         renewals: &completion.renewals,
         allow_missing_images: input.allow_missing_images,
         crossing: crossing.as_ref(),
-        snapshot: snapshot_spec(before_upgrade()?, input.loaded, input.state, &completion.bundle, &observed),
+        snapshot: snapshot_spec(snapshot_name(input)?, input.loaded, input.state, &completion.bundle, &observed),
     };
     findings.extend(plan::leftovers(&plan_input));
     findings.extend(plan::way_out(&plan_input));
@@ -215,8 +215,9 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
 }
 
 /// The name of snapshots that are taken before something of etcd or of Kubernetes changes.
-fn before_upgrade() -> Result<SnapshotName, OperationError> {
-    SnapshotName::new("before-upgrade").map_err(|error| OperationError::Input(error.to_string()))
+fn snapshot_name(input: &SurveyInput<'_>) -> Result<SnapshotName, OperationError> {
+    let name = if input.back_to.is_some() { "before-rollback" } else { "before-upgrade" };
+    SnapshotName::new(name).map_err(|error| OperationError::Input(error.to_string()))
 }
 
 /// What shall be, and what it was made of.

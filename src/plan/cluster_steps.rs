@@ -46,9 +46,18 @@ pub(super) fn wait(id: StepId, host: Option<NodeName>, title: String, condition:
     }
 }
 
+/// Whether a living cluster's API answers.
+fn serves(input: &Input<'_>) -> bool {
+    matches!(input.observed.api, ObservedApi::Reached { .. }) && input.history.is_living()
+}
+
 /// The wait until that apiserver answers at all. It then fills the empty store; the others start meanwhile and find it
-/// full, while three at once would do the same work and get in each other's way.
+/// full, while three at once would do the same work and get in each other's way. None where the API answers: what is started
+/// then does not wait for the replacement of an apiserver.
 pub(super) fn first_api_answers(input: &Input<'_>) -> Option<StepId> {
+    if serves(input) {
+        return None;
+    }
     input.cluster.control_planes().next().map(|node| host_id(&node.name, "api-answers"))
 }
 
@@ -60,8 +69,9 @@ pub(super) fn first_healthy(input: &Input<'_>, component: Component) -> Option<S
 /// Waits are planned where something was started, and where an earlier run ended before it had seen the end.
 fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
     let members: Vec<NodeName> = input.cluster.etcd_members().map(|node| node.name.clone()).collect();
-    let started: Vec<StepId> =
-        members.iter().map(|name| host_id(name, "container/etcd")).filter(|id| plan.has(id)).collect();
+    // What was replaced on its host was proven there, and comes in another order.
+    let is_started = |id: &StepId| plan.has(id) && !plan.swaps(id);
+    let started: Vec<StepId> = members.iter().map(|name| host_id(name, "container/etcd")).filter(is_started).collect();
     let etcd = StepId("cluster/etcd".into());
     if !started.is_empty() {
         let step = wait(etcd.clone(), None, "wait for etcd".into(), Condition::EtcdHealthy(members));
@@ -69,10 +79,9 @@ fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
         plan.steps.push(Step { after: started, log, ..step });
     }
     // An apiserver that a first run had just started answers before it has made the system namespaces.
-    let reached = matches!(input.observed.api, ObservedApi::Reached { .. }) && input.history.is_living();
     for node in input.cluster.control_planes() {
         let container = host_id(&node.name, "container/kube-apiserver");
-        if reached && !plan.has(&container) {
+        if serves(input) && !plan.has(&container) {
             continue;
         }
         if Some(host_id(&node.name, "api")) == first_api(input) {

@@ -134,6 +134,7 @@ pub fn make(input: &Input<'_>) -> Plan {
     addon_steps::waits(input, &moved, &mut plan);
     drain::leftover_cordons(input, &mut plan);
     keep_known_edges(&mut plan);
+    refusal::circles(&mut plan);
     plan
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::NodeName;
+use crate::base::{NodeName, StepId};
 use crate::pki::RenewalReason;
 use crate::state::{ObjectKey, ObservedApi, Resource, ResourceKind};
 
-use super::{Input, Plan, addon_steps};
+use super::{Input, Plan, Step, addon_steps};
 
 /// A wanted change that this version does not make, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,42 @@ pub struct Refusal {
     pub hint: String,
     /// What differs, one line each.
     pub details: Vec<String>,
+}
+
+/// Steps that wait for each other would let a run end half-way, with nothing that failed. No input is known to make a plan that
+/// holds some; one that does is refused before anything is touched.
+pub(super) fn circles(plan: &mut Plan) {
+    let mut followers: BTreeMap<&StepId, Vec<&Step>> = BTreeMap::new();
+    let mut waits_for: BTreeMap<&StepId, usize> = BTreeMap::new();
+    for step in &plan.steps {
+        waits_for.insert(&step.id, step.after.len());
+        for id in &step.after {
+            followers.entry(id).or_default().push(step);
+        }
+    }
+    let mut ready: Vec<&StepId> = plan.steps.iter().filter(|step| step.after.is_empty()).map(|step| &step.id).collect();
+    while let Some(id) = ready.pop() {
+        waits_for.remove(id);
+        for step in followers.get(id).into_iter().flatten() {
+            let Some(count) = waits_for.get_mut(&step.id) else { continue };
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                ready.push(&step.id);
+            }
+        }
+    }
+    let left: Vec<String> = waits_for.keys().map(ToString::to_string).collect();
+    if left.is_empty() {
+        return;
+    }
+    let refusal = Refusal {
+        host: None,
+        subject: "these steps".into(),
+        reason: "they would wait for each other for ever, which is a fault of this tool".into(),
+        hint: "please report it, with cluster.yml; a smaller change may work meanwhile".into(),
+        details: left,
+    };
+    plan.refusals.push(refusal);
 }
 
 /// Nodes and roles that came or went on a living cluster.
@@ -135,4 +171,35 @@ fn unknown_nodes(input: &Input<'_>, plan: &mut Plan) {
 
 fn is_node(key: &ObjectKey) -> bool {
     key.kind == "Node"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Action, Condition};
+
+    fn plan(edges: &[(&str, &[&str])]) -> Plan {
+        let step = |(id, after): &(&str, &[&str])| Step {
+            id: StepId((*id).into()),
+            host: None,
+            title: String::new(),
+            reason: String::new(),
+            details: Vec::new(),
+            action: Action::Wait(Condition::Led),
+            after: after.iter().map(|id| StepId((*id).into())).collect(),
+            log: None,
+            contained: false,
+        };
+        Plan { steps: edges.iter().map(step).collect(), ..Plan::default() }
+    }
+
+    #[test]
+    fn steps_that_wait_for_each_other_are_refused_by_name() {
+        let mut straight = plan(&[("c", &["a", "b", "b"]), ("a", &[]), ("b", &["a"])]);
+        circles(&mut straight);
+        assert_eq!(straight.refusals, []);
+        let mut round = plan(&[("a", &[]), ("b", &["a", "d"]), ("c", &["b"]), ("d", &["c"])]);
+        circles(&mut round);
+        assert_eq!(round.refusals[0].details, ["b", "c", "d"]);
+    }
 }

@@ -35,7 +35,11 @@ enum Phase {
 
 impl Phase {
     /// One node at a time.
-    const CONTROL_PLANE: [Self; 4] = [Self::ApiProxy, Self::Etcd, Self::Apiserver, Self::Controllers];
+    const FORWARD: [Self; 4] = [Self::ApiProxy, Self::Etcd, Self::Apiserver, Self::Controllers];
+    /// What an older apiserver serves is what older controllers ask for.
+    const BACK: [Self; 4] = [Self::Controllers, Self::Apiserver, Self::Etcd, Self::ApiProxy];
+    /// Nothing else can be proven while there is no API, and a controller-manager ends where it finds none.
+    const BACK_WITHOUT_API: [Self; 4] = [Self::Etcd, Self::Apiserver, Self::Controllers, Self::ApiProxy];
 
     fn of(name: &str) -> Self {
         match name {
@@ -85,27 +89,30 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
         plan.steps.extend(drain_steps(node, &input.cluster.upgrade.drain_options));
         plan.steps.push(uncordon_step(node));
     }
+    let has_api = matches!(input.observed.api, ObservedApi::Reached { .. });
     // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
     // node through.
-    let nodes_first = input.history.goes_back && matches!(input.observed.api, ObservedApi::Reached { .. });
+    let nodes_first = input.history.goes_back && has_api;
+    let phases = match (input.history.goes_back, has_api) {
+        (false, _) => Phase::FORWARD,
+        (true, true) => Phase::BACK,
+        (true, false) => Phase::BACK_WITHOUT_API,
+    };
     let mut ends = Vec::new();
     if nodes_first {
+        snapshot(input, plan, &moves, &mut edges);
         leaders(&drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
-    let mut phases = Phase::CONTROL_PLANE;
-    if input.history.goes_back {
-        phases.reverse();
-    }
     for phase in phases {
         if phase == Phase::Etcd {
-            snapshot(input, plan, &moves, &mut edges);
+            if !input.history.goes_back {
+                snapshot(input, plan, &moves, &mut edges);
+            }
+            gates(input, plan, &moves);
         }
         if phase == Phase::Apiserver {
             label_namespaces(input, plan, &mut edges);
-        }
-        if phase == Phase::Etcd {
-            gates(input, plan, &moves);
         }
         control_plane(input, plan, &moves, phase, &mut edges);
     }
@@ -134,12 +141,21 @@ fn leaders(drained: &[NodeName], plan: &mut Plan, edges: &mut Edges) {
     edges.follow(vec![StepId(LEADERS.into())]);
 }
 
-/// The snapshot to go back to, before anything that etcd holds can change its form.
+/// The snapshot to go back to, before anything that etcd holds can change its form. On the way back that is before all else:
+/// an older apiserver may write in an older form what a newer one has written. Without an API there may be no etcd to ask, and
+/// the snapshot of the way forward is there.
 fn snapshot(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edges) {
-    let minor_changes = input.crossing.is_some();
-    let etcd_changes = moves.iter().any(|step| step.phase == Phase::Etcd);
-    let Some(spec) = input.snapshot.clone().filter(|_| minor_changes || etcd_changes) else { return };
-    let reason = if etcd_changes { "etcd is about to be replaced" } else { "another minor version is about to come" };
+    let changes = |phase| moves.iter().any(|step| step.phase == phase);
+    let reason = if changes(Phase::Etcd) {
+        "etcd is about to be replaced"
+    } else if input.crossing.is_some() {
+        "another minor version is about to come"
+    } else if input.history.goes_back && changes(Phase::Apiserver) {
+        "an older apiserver is about to come"
+    } else {
+        return;
+    };
+    let Some(spec) = input.snapshot.clone() else { return };
     let step = snapshot_step(spec, reason);
     edges.follow(vec![step.id.clone()]);
     plan.steps.push(step);

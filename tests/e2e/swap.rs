@@ -133,6 +133,7 @@ fn a_container_is_replaced_or_its_old_one_is_back() {
     let (reference, id) = (image.reference, Some(image.id));
     subject.make(&Change::InstallPackages(packages)).unwrap();
     subject.make(&Change::LoadImage { store: ImageStore::Docker, reference, id, payload: archive }).unwrap();
+    subject.lab.script("h1", "mkdir -p /etc/kubernetes");
     subject.make(&Change::CreateContainer(Box::new(good(1)))).unwrap();
     subject.make(&Change::StartContainer(NAME.into())).unwrap();
 

@@ -45,6 +45,12 @@ fn replaced(plan: &Plan) -> Vec<String> {
     order
 }
 
+/// Whether one step of a plan comes after another, at once or by way of others.
+fn waits_for(plan: &Plan, step: &str, other: &str) -> bool {
+    let found = plan.steps.iter().find(|found| found.id.0 == step);
+    found.is_some_and(|found| found.after.iter().any(|id| id.0 == other || waits_for(plan, &id.0, other)))
+}
+
 fn planned<'a>(desk: &'a Desk, case: &Case) -> (Stage<'a>, Plan) {
     let (stage, loaded) = case.stage(desk);
     let plan = stage.plan(&loaded);
@@ -159,6 +165,9 @@ fn a_rollback_goes_the_opposite_way_and_leaves_the_old_version_everywhere() {
     let order = replaced(&plan);
     let position =
         |id: &str| order.iter().position(|step| step == id).unwrap_or_else(|| panic!("{id} is not in {order:?}"));
+    let drains = plan.steps.iter().filter(|step| step.id.0.ends_with("/cordon"));
+    let snapshot = |step: &provision::plan::Step| waits_for(&plan, &step.id.0, "cluster/snapshot/before-rollback");
+    assert!(drains.clone().count() == 5 && drains.clone().all(snapshot), "{plan}");
     assert!(position("h5/unit/kubelet.service") < position("h1/container/kube-controller-manager"));
     assert!(position("h3/container/kube-scheduler") < position("h1/container/kube-apiserver"));
     assert_eq!(running(&stage), before);
