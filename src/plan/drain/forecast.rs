@@ -9,6 +9,7 @@ use super::warning::{DrainWarning, warnings};
 use super::{Blocked, BudgetState, Obstacle, PodRef, budget};
 use crate::base::NodeName;
 use crate::cluster::DrainOptions;
+use crate::plan::Refusal;
 use crate::state::{ObjectKey, Resource};
 
 /// How many pods a line names.
@@ -144,6 +145,18 @@ impl DrainForecast {
         self.blocked.iter().filter(|blocked| !blocked.obstacle.may_pass())
     }
 
+    /// Why a run that drains this node is not begun, where something keeps it from its end.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let details: Vec<String> = self.hopeless().map(Blocked::line).collect();
+        (!details.is_empty()).then(|| Refusal {
+            host: Some(self.node.clone()),
+            subject: format!("drain {}", self.node),
+            reason: "it would never end, however long it waits".into(),
+            hint: "do what is said below, or keep pods where they are with `upgrade_strategy: {drain: false}`".into(),
+            details,
+        })
+    }
+
     /// Whether nothing is left that a drain moves.
     pub fn is_done(&self) -> bool {
         self.evicted.is_empty() && self.ending.is_empty() && self.blocked.is_empty()
@@ -163,9 +176,9 @@ impl DrainForecast {
         if !counts.is_empty() {
             lines.push(format!("leaves {}", counts.join(", ")));
         }
-        for Blocked { pod, obstacle } in &self.blocked {
-            let word = if obstacle.may_pass() { "waits" } else { "blocked" };
-            lines.push(format!("{word}: pod {pod}: {obstacle}; {}", obstacle.way_out(pod)));
+        for blocked in &self.blocked {
+            let word = if blocked.obstacle.may_pass() { "waits" } else { "blocked" };
+            lines.push(format!("{word}: {}", blocked.line()));
         }
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         lines

@@ -14,6 +14,13 @@ pub struct Blocked {
     pub obstacle: Obstacle,
 }
 
+impl Blocked {
+    /// What keeps which pod, and how to help it.
+    pub(super) fn line(&self) -> String {
+        format!("pod {}: {}; {}", self.pod, self.obstacle, self.obstacle.way_out(&self.pod))
+    }
+}
+
 /// Why a pod does not go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {

@@ -237,7 +237,8 @@ fn what_blocks_is_told_with_the_way_out_and_long_lists_are_cut() {
     let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "load", "namespace": "team"}});
     let never = budget("web", json!({"maxUnavailable": 0}), [0, 3, 3, 3]);
     let owners = [job, daemon_set(), replica_set("web-5d", 3)];
-    let lines = run(&pods, &[never], &owners, &DrainOptions::default()).lines();
+    let forecast = run(&pods, &[never], &owners, &DrainOptions::default());
+    let lines = forecast.lines();
     assert!(lines[0].starts_with("evicts 10 pods: team/load-1, ") && lines[0].ends_with(" and 2 more"), "{}", lines[0]);
     assert_eq!(lines[1], "leaves 1 of DaemonSets");
     assert_eq!(
@@ -245,6 +246,8 @@ fn what_blocks_is_told_with_the_way_out_and_long_lists_are_cut() {
         "blocked: pod team/web-1: PodDisruptionBudget team/web can never let a pod go: it wants 3 of 3 healthy; \
          add replicas, or change it: kubectl -n team edit poddisruptionbudget web"
     );
+    let refusal = forecast.refusal().unwrap();
+    assert_eq!([format!("blocked: {}", refusal.details[0])], lines[2..], "a run that would get stuck is not begun");
 }
 
 #[test]
