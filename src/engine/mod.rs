@@ -1,6 +1,7 @@
 //! Runs a plan: what has no edge between it runs at once, and only this module knows what is running.
 
 mod actions;
+mod aftercare;
 mod drain;
 mod explain;
 mod objects;

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use crate::base::{RunId, StepId};
+use crate::base::{NodeName, RunId, StepId};
 use crate::event::Event;
+use crate::host::HostError;
 use crate::plan::{Plan, Step};
 
-use super::Context;
 use super::actions::{self, StepError};
+use super::{Context, aftercare};
 
 /// Lines of a component's log that a failure shows.
 const LOG_LINES: usize = 20;
@@ -38,7 +39,8 @@ impl Outcome {
 }
 
 /// Runs all steps. Never returns early: after a failure or a first interrupt nothing new starts, and what runs is
-/// awaited. A failure that is contained keeps only those from starting that come after it.
+/// awaited. A failure that is contained keeps only those from starting that come after it. Nodes that a failure has left
+/// cordoned and sound take pods again.
 pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
     let started = Instant::now();
     context.events.emit(Event::RunStarted { run: run.clone(), steps: plan.steps.len() });
@@ -67,6 +69,9 @@ pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
     }
     let given_up = running.len();
     drop(running);
+    if state.halted {
+        aftercare::uncordon(&aftercare::still_cordoned(plan, &state.done, &state.unsound), context).await;
+    }
     let outcome = state.outcome(given_up, context);
     context.events.emit(Event::RunFinished {
         run: run.clone(),
@@ -85,6 +90,8 @@ struct Schedule<'a> {
     steps: BTreeMap<&'a StepId, &'a Step>,
     failed: Vec<(StepId, String)>,
     abandoned: usize,
+    /// Hosts on which something has failed that was not put back.
+    unsound: BTreeSet<&'a NodeName>,
     /// Whether something has failed without which the rest makes no sense.
     halted: bool,
 }
@@ -97,6 +104,7 @@ impl<'a> Schedule<'a> {
             steps: plan.steps.iter().map(|step| (&step.id, step)).collect(),
             failed: Vec::new(),
             abandoned: 0,
+            unsound: BTreeSet::new(),
             halted: false,
         }
     }
@@ -119,7 +127,11 @@ impl<'a> Schedule<'a> {
             }
             Err(StepError::Abandoned) => self.abandoned += 1,
             Err(error) => {
-                self.halted |= !self.steps.get(id).is_some_and(|step| step.contained);
+                let step = self.steps.get(id);
+                self.halted |= !step.is_some_and(|step| step.contained);
+                if !aftercare::leaves_host_sound(&error) {
+                    self.unsound.extend(step.and_then(|step| step.host.as_ref()));
+                }
                 self.failed.push((id.clone(), error.to_string()));
             }
         }
@@ -166,6 +178,8 @@ async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (St
 async fn report(step: &Step, error: &StepError, context: &Context<'_>) {
     let log = match (error, &step.log, &step.host) {
         (StepError::NotReady(not_ready), ..) if !not_ready.log().is_empty() => not_ready.log(),
+        // What runs under that name now is the old one again.
+        (StepError::Host(HostError::Reverted { log, .. } | HostError::NeitherWorks { log, .. }), ..) => log.clone(),
         (_, Some(source), Some(host)) => match context.world.hosts.get(host) {
             Some(host) => host.log_tail(source, LOG_LINES).await.unwrap_or_default(),
             None => Vec::new(),

@@ -73,6 +73,18 @@ starts() {
   if [ "$kind" = unit ]; then systemctl show -p NRestarts --value "$unit"; else docker inspect -f '{{.RestartCount}}' "$1"; fi 2>/dev/null </dev/null
 }
 
+# exit_code ID: how it ended the last time, in words that follow; nothing where nobody knows. A container that runs again has
+# no exit code any more.
+exit_code() {
+  if [ "$kind" = unit ]; then
+    code=$(journalctl -q --no-pager -o cat -u "$unit" --since "@$started" | sed -n 's/.*Main process exited, .*status=//p' | tail -n 1)
+  else
+    code=$(docker events --since "$started" --until "$(date +%s.%N)" --filter "container=$1" --filter event=die \
+      --format '{{index .Actor.Attributes "exitCode"}}' | tail -n 1)
+  fi 2>/dev/null </dev/null
+  [ -z "$code" ] || echo ", the last time with exit code $code"
+}
+
 # ask PORT PATH AUTHORITY CERTIFICATE KEY: `plain` for an authority is no TLS, `-` is one that nobody knows.
 ask() {
   case $3 in
@@ -131,9 +143,9 @@ prove() {
     count=$(starts "$1") || count=''
     if [ -z "$count" ]; then reason='nobody knows whether it runs'; return 1; fi
     : "${base:=$count}"
-    if [ -n "$counted" ] && [ "$count" != "$counted" ]; then reason='it ended by itself after it was healthy'; return 1; fi
+    if [ -n "$counted" ] && [ "$count" != "$counted" ]; then reason="it ended by itself after it was healthy$(exit_code "$1")"; return 1; fi
     # One that waits for others may end once or twice.
-    if [ $((count - base)) -ge 3 ]; then reason="it ends by itself, $((count - base)) times so far"; return 1; fi
+    if [ $((count - base)) -ge 3 ]; then reason="it ends by itself, $((count - base)) times so far$(exit_code "$1")"; return 1; fi
     if healthy; then
       if [ -z "$since" ]; then since=$(now) counted=$count; fi
       [ $(($(now) - since)) -lt "$stays" ] || return 0
@@ -141,7 +153,7 @@ prove() {
       since=''
       if [ "$(now)" -ge "$end" ]; then
         reason="$reason, after $patience s"
-        if [ "$count" != "$base" ]; then reason="$reason, in which it ended by itself"; fi
+        if [ "$count" != "$base" ]; then reason="$reason, in which it ended by itself$(exit_code "$1")"; fi
         return 1
       fi
     fi
@@ -157,7 +169,7 @@ listens() {
       if grep -qs "$1" "/proc/${process#pid=}/cgroup"; then return 0; fi
     done
     count=$(starts "$1") || count=0
-    if [ "$count" -ge 3 ]; then reason="it ends by itself, $count times so far"; return 1; fi
+    if [ "$count" -ge 3 ]; then reason="it ends by itself, $count times so far$(exit_code "$1")"; return 1; fi
     if [ "$(now)" -ge "$end" ]; then reason="it does not listen on port $port, after $patience s"; return 1; fi
     sleep 0.2
   done
@@ -189,7 +201,8 @@ take_back() {
 
 last_lines() {
   if [ "$kind" = unit ]; then
-    journalctl -q --no-pager -o cat -n 20 -u "$unit" --since "@$started"
+    # Its own, without systemd's.
+    journalctl -q --no-pager -o cat -n 20 --since "@$started" "_SYSTEMD_UNIT=$unit"
   else
     docker logs --tail 20 "$new"
   fi 2>&1 </dev/null

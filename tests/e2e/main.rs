@@ -15,6 +15,7 @@ mod check_network;
 mod drain;
 mod drift;
 mod first_cluster;
+mod heal;
 mod interrupted;
 mod lab;
 mod old_version;

@@ -2,6 +2,7 @@
 
 mod kubectl;
 mod lab;
+mod made;
 mod openapi;
 mod picture;
 pub mod prepared;
@@ -12,6 +13,7 @@ mod wait;
 
 pub use kubectl::Kubectl;
 pub use lab::Lab;
+pub use made::MadeBundle;
 pub use openapi::OpenApi;
 pub use picture::Picture;
 pub use ran::{Ran, run, run_with_input};

@@ -46,6 +46,21 @@ impl Picture {
         Self(whole.0.into_iter().filter(|(key, _)| key.ends_with(" bytes")).collect())
     }
 
+    /// What a host runs, and from which files: each container with its id, state and restart policy, kubelet's program and
+    /// version, what waits for the next boot, and every file of components and records.
+    pub fn of_what_runs(lab: &Lab, host: &str) -> Self {
+        let script = r#"
+            docker ps -aq --no-trunc | xargs docker inspect -f \
+                '{{.Name}}|{{.Id}} {{.State.Status}} {{.HostConfig.RestartPolicy.Name}} {{.Config.Image}}'
+            echo "kubelet|$(systemctl is-active kubelet) $(readlink /opt/provision/kubelet/current) $(/opt/provision/kubelet/current/kubelet --version)"
+            echo "swaps begun|$(find /var/lib/provision/swap -name intent)"
+            find /etc/kubernetes /etc/systemd/system/kubelet.service* /opt/provision -type f -print0 | xargs -0 sha256sum |
+                awk '{print $2 "|" $1}'
+        "#;
+        let line = |line: &str| line.split_once('|').map(|(key, value)| (format!("{host} {key}"), value.to_owned()));
+        Self(lab.script(host, script).lines().filter_map(line).collect())
+    }
+
     /// The containers of a host.
     pub fn of_containers(lab: &Lab, host: &str) -> Self {
         let script = "docker ps -aq --no-trunc | xargs -r docker inspect -f '{{.Name}}|{{.Id}} {{.State.StartedAt}}'";
@@ -83,6 +98,13 @@ impl Picture {
     /// Both.
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
+        self
+    }
+
+    /// Takes out what is new against another picture and what the condition holds of.
+    #[must_use]
+    pub fn without_new(mut self, before: &Self, is_welcome: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|key, _| before.0.contains_key(key) || !is_welcome(key));
         self
     }
 

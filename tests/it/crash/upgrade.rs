@@ -125,6 +125,25 @@ fn a_component_that_fails_is_back_and_nothing_after_it_was_touched() {
     }
 }
 
+#[test]
+fn a_node_whose_kubelet_was_put_back_takes_pods_again() {
+    let desk = desk();
+    let (stage, loaded) = FOUR_NODES.stage(&desk);
+    for (name, machine) in stage.world.machines.lock().unwrap().iter() {
+        if name.as_str() == "h4" {
+            machine.let_fail("v1.25.4");
+        }
+    }
+    match stage.up(&loaded, &FakeProcess::new()) {
+        Err(OperationError::Incomplete { failed }) => assert_eq!(failed[0].0.0, "h4/unit/kubelet.service"),
+        other => panic!("{other:?}"),
+    }
+    for node in ["h1", "h2", "h3", "h4", "h5"] {
+        let live = stage.world.node(node);
+        assert!(live["spec"]["unschedulable"].is_null(), "{live}");
+    }
+}
+
 /// `provision rollback` to the first generation, which `case` was upgraded from.
 fn back(
     desk: &Desk,

@@ -206,6 +206,8 @@ fn a_good_one_takes_the_place_and_a_bad_one_does_not() {
             let result = machine.read("provision/swap/x/result");
             let word = if new == New::Good { "done\n" } else { "reverted\n" };
             assert!(result.starts_with(word), "{kind:?} {new:?}: {result}");
+            let ended = new == New::Crashes && kind != Kind::Unit;
+            assert_eq!(result.contains("the last time with exit code 7"), ended, "{kind:?}: {result}");
             if new != New::Good {
                 assert_eq!(machine.read("provision/swap/x/log"), "a last line\n", "{kind:?} {new:?}: {machine}");
                 let answer = fs::read_to_string(machine.folder.path().join("run/provision-swap-x.result")).unwrap();
