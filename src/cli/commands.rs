@@ -287,6 +287,7 @@ async fn up(connect: &Connect, lenience: Lenience, on_failure: Option<OnFailureC
     {
         say_error(error);
         say("Taking back what was upgraded.\n");
+        folder.next_run(Holder::this_process(new_run()?))?;
         go_back(connect, &mut folder, None, Manner { yes: true, ..manner }).await?;
         return Ok(exit::FAILED);
     }
@@ -315,7 +316,7 @@ async fn rollback(connect: &Connect, to: Option<u32>, manner: Manner) -> Result<
 /// What cluster.yml says now is of no interest: it may be what made the trouble.
 async fn go_back(connect: &Connect, folder: &mut StateFolder, to: Option<u32>, manner: Manner) -> Result<u8> {
     let setup = setup(&connect.common);
-    let run = new_run()?;
+    let run = folder.run().clone();
     let state = folder.state().clone();
     let target = ops::rollback_target(&state, to)?;
     let loaded = ops::load_generation(&setup, target)?;

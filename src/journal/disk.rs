@@ -41,7 +41,20 @@ pub trait Disk: Send + Sync {
 }
 
 /// A lock; dropped, it is free again.
-pub struct DiskLock(#[expect(dead_code, reason = "held for its drop")] pub(super) Box<dyn Send + Sync>);
+pub struct DiskLock(pub(super) Box<dyn HeldLock>);
+
+impl DiskLock {
+    /// Writes another holder into the file. The lock stays held meanwhile.
+    pub fn hand_on(&self, holder: &[u8]) -> io::Result<()> {
+        self.0.write_holder(holder)
+    }
+}
+
+/// What a disk keeps of a lock that somebody has; its drop ends it.
+pub(super) trait HeldLock: Send + Sync {
+    /// Replaces what stands in the file.
+    fn write_holder(&self, holder: &[u8]) -> io::Result<()>;
+}
 
 impl std::fmt::Debug for DiskLock {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

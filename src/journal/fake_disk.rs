@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Disk, DiskLock, LockError};
+use super::disk::{Disk, DiskLock, HeldLock, LockError};
 
 /// A machine's disk as one process sees it. [`FakeDisk::reboot`] gives the view of the next process; the views of dead
 /// ones fail at every call.
@@ -293,6 +293,15 @@ impl Disk for FakeDisk {
 struct FakeLock {
     disk: FakeDisk,
     index: usize,
+}
+
+impl HeldLock for FakeLock {
+    fn write_holder(&self, holder: &[u8]) -> io::Result<()> {
+        self.disk.call(|machine, _| {
+            machine.locks.insert(self.index, holder.to_vec());
+            Ok(())
+        })
+    }
 }
 
 impl Drop for FakeLock {

@@ -13,7 +13,7 @@ use super::lock::Holder;
 use super::restore::{RestoreFile, RestoreIntent};
 use super::run_log::RunLog;
 use super::state::{CURRENT_FILE, ETCD_FILE, GENERATIONS, KEYS, RESTORE_FILE, RUNS, State};
-use crate::base::Digest;
+use crate::base::{Digest, RunId};
 
 const LOCK: &str = "LOCK";
 
@@ -25,7 +25,7 @@ pub struct StateFolder {
     path: PathBuf,
     run: Holder,
     state: State,
-    _lock: DiskLock,
+    lock: DiskLock,
 }
 
 /// The disk that a folder lies on.
@@ -49,7 +49,21 @@ impl StateFolder {
         let lock = lock(&*disk, path, &run)?;
         let state = State::peek(&*disk, path)?;
         sync_what_was_read(&*disk, path, &state)?;
-        Ok(Self { disk: SharedDisk(disk), path: path.to_owned(), run, state, _lock: lock })
+        Ok(Self { disk: SharedDisk(disk), path: path.to_owned(), run, state, lock })
+    }
+
+    /// The run that holds the folder.
+    pub fn run(&self) -> &RunId {
+        &self.run.run
+    }
+
+    /// Hands the folder on to another run without letting go of it. What is begun from now on is that run's: two never share
+    /// a log.
+    pub fn next_run(&mut self, run: Holder) -> Result<(), JournalError> {
+        let file = self.path.join(LOCK);
+        self.lock.hand_on(&to_json(&file, &run)?).map_err(failed("locking", &file))?;
+        self.run = run;
+        Ok(())
     }
 
     /// What the folder holds now.

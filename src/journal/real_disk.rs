@@ -2,10 +2,10 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::disk::{Disk, DiskLock, LockError};
+use super::disk::{Disk, DiskLock, HeldLock, LockError};
 
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_DIRECTORY: u32 = 0o700;
@@ -64,10 +64,16 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(read_holder(&mut file)?)),
             Err(TryLockError::Error(error)) => return Err(LockError::Disk(error)),
         }
-        // The lock is the kernel's; what stands in the file is only what a second run shows to its operator.
-        file.set_len(0)?;
-        file.write_all(holder)?;
+        file.write_holder(holder)?;
         Ok(DiskLock(Box::new(file)))
+    }
+}
+
+/// The lock is the kernel's; what stands in the file is only what a second run shows to its operator.
+impl HeldLock for File {
+    fn write_holder(&self, holder: &[u8]) -> io::Result<()> {
+        self.set_len(0)?;
+        self.write_all_at(holder, 0)
     }
 }
 

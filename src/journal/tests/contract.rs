@@ -95,8 +95,11 @@ fn a_lock_has_one_holder_and_is_free_when_dropped() {
         let Err(LockError::Held(holder)) = disk.lock(&file, b"the second") else { panic!("two holders") };
         assert_eq!(holder, b"the first, with a long name");
         drop(lock);
-        let _lock = disk.lock(&file, b"the third").unwrap();
+        let lock = disk.lock(&file, b"the third").unwrap();
         let Err(LockError::Held(holder)) = disk.lock(&file, b"the fourth") else { panic!("two holders") };
         assert_eq!(holder, b"the third");
+        lock.hand_on(b"a").unwrap();
+        let Err(LockError::Held(holder)) = disk.lock(&file, b"the fourth") else { panic!("two holders") };
+        assert_eq!(holder, b"a");
     });
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::{holder, key, open, path, pins};
-use crate::base::NodeName;
+use crate::base::{NodeName, RunId};
 use crate::journal::{
-    Disk, EtcdRecord, FakeDisk, GenerationNumber, JournalError, RealDisk, State, StateFolder, git_work_tree, state_path,
+    Disk, EtcdRecord, FakeDisk, GenerationNumber, Holder, JournalError, RealDisk, State, StateFolder, git_work_tree,
+    state_path,
 };
 
 /// A state with one completed generation.
@@ -116,6 +117,20 @@ fn a_second_run_is_told_who_is_at_work() {
     assert!(error.contains("run 20261124T120300Z-7f3a (process 4711)"), "{error}");
     drop(first);
     open(&disk).unwrap();
+}
+
+#[test]
+fn one_process_hands_the_folder_from_run_to_run_without_letting_go_of_it() {
+    let disk = FakeDisk::new();
+    let mut folder = open(&disk).unwrap();
+    folder.begin_run().unwrap();
+    folder.next_run(Holder { run: RunId("20261124T120400Z-9c1d".into()), process: 4711 }).unwrap();
+    let error = open(&disk).unwrap_err().to_string();
+    assert!(error.contains("run 20261124T120400Z-9c1d (process 4711)"), "{error}");
+    folder.begin_run().unwrap();
+    let names = disk.list(&path().join("runs")).unwrap();
+    assert_eq!(names, ["20261124T120300Z-7f3a.jsonl", "20261124T120400Z-9c1d.jsonl"]);
+    assert_eq!(folder.run().0, "20261124T120400Z-9c1d");
 }
 
 #[test]

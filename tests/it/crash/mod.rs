@@ -148,14 +148,33 @@ fn run(
     consent: &dyn Consent,
     back_to: Option<u32>,
 ) -> Result<UpOutcome, OperationError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // Names of runs differ, as they do by their time.
+    run_in(desk, loaded, world, &mut open(disk, process)?, process, consent, back_to)
+}
+
+/// A process of its own. Names of runs differ, as they do by their time.
+fn holder() -> Holder {
     static RUN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = RUN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let run = RunId(format!("20260101T000000Z-{number:06}"));
+    Holder::this_process(RunId(format!("20260101T000000Z-{number:06}")))
+}
+
+fn open(disk: &FakeDisk, process: &FakeProcess) -> Result<StateFolder, OperationError> {
     let shared = SharedFate { disk: disk.clone(), process: process.clone() };
-    let mut folder = StateFolder::open(Arc::new(shared), Path::new("/crash.state"), Holder::this_process(run.clone()))?;
-    let state = folder.state().clone();
+    Ok(StateFolder::open(Arc::new(shared), Path::new("/crash.state"), holder())?)
+}
+
+/// The same in a state folder that is held.
+fn run_in(
+    desk: &Desk,
+    loaded: &Loaded,
+    world: &World,
+    folder: &mut StateFolder,
+    process: &FakeProcess,
+    consent: &dyn Consent,
+    back_to: Option<u32>,
+) -> Result<UpOutcome, OperationError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (state, run) = (folder.state().clone(), folder.run().clone());
     let reach = FakeReach { world: world.clone(), process: process.clone() };
     let survey = SurveyInput {
         loaded,
@@ -170,8 +189,8 @@ fn run(
     };
     let input = UpInput { survey, run, consent, cancellation: &Cancellation::default(), patience: world.patience() };
     match back_to {
-        Some(_) => runtime.block_on(ops::rollback(&mut folder, &input)),
-        None => runtime.block_on(ops::up(&mut folder, &input)),
+        Some(_) => runtime.block_on(ops::rollback(folder, &input)),
+        None => runtime.block_on(ops::up(folder, &input)),
     }
 }
 

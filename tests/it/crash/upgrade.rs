@@ -1,10 +1,13 @@
 //! Components that are replaced while the cluster serves: in which order, and what a death in the middle leaves.
 
+use std::path::Path;
+
 use provision::host::{Change, FakeProcess};
-use provision::ops::{OperationError, UpOutcome};
+use provision::journal::{RunHistory, RunRecord, StateFolder};
+use provision::ops::{Loaded, OperationError, UpOutcome};
 use provision::plan::{Action, Plan};
 
-use super::{Case, Desk, Stage, Yes, run};
+use super::{Case, Desk, Stage, Yes, holder, open, run, run_in};
 
 const OLD: &str = "kubernetes_version: v1.24.16\n";
 const PATCH: &str = "kubernetes_version: v1.24.17\n";
@@ -205,6 +208,33 @@ fn a_half_done_upgrade_is_taken_back() {
     assert_ne!(running(&stage), before, "it died before anything was replaced");
     back(&desk, &stage, &FOUR_NODES, &FakeProcess::new()).1.unwrap();
     assert_eq!(running(&stage), before);
+}
+
+#[test]
+fn what_failed_is_taken_back_by_the_process_that_saw_it_and_both_runs_have_their_logs() {
+    let desk = desk();
+    let (stage, loaded) = FOUR_NODES.stage(&desk);
+    let before = running(&stage);
+    for machine in stage.world.machines.lock().unwrap().values() {
+        machine.let_fail("registry.k8s.io/kube-scheduler:v1.25.4");
+    }
+    let (process, runs) = (FakeProcess::new(), || RunHistory::list(&stage.disk, Path::new("/crash.state")).unwrap());
+    let mut folder = open(&stage.disk, &process).unwrap();
+    let known = runs().len();
+    let go = |folder: &mut StateFolder, loaded: &Loaded, back_to: Option<u32>| {
+        run_in(&desk, loaded, &stage.world, folder, &process, &Yes::default(), back_to)
+    };
+    assert!(matches!(go(&mut folder, &loaded, None), Err(OperationError::Incomplete { .. })));
+    assert_ne!(running(&stage), before, "it failed before anything was replaced");
+    folder.next_run(holder()).unwrap();
+    go(&mut folder, &desk.load_with(3, 2, OLD), Some(1)).unwrap();
+    assert_eq!(running(&stage), before);
+    let ends: Vec<bool> = runs()[known..].iter().map(|(_, log)| ended_well(log.as_ref().unwrap())).collect();
+    assert_eq!(ends, [false, true]);
+}
+
+fn ended_well(log: &RunHistory) -> bool {
+    log.records.last().is_some_and(|last| last.record == RunRecord::Ended { error: None })
 }
 
 #[test]
