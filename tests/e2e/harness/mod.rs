@@ -5,6 +5,7 @@ mod lab;
 mod openapi;
 mod picture;
 pub mod prepared;
+pub mod probes;
 mod ran;
 mod registry;
 pub mod tool;
