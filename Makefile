@@ -1,9 +1,9 @@
 # The front door. `make` alone lists the targets.
 
-# What `make lab` and `make lab-hosts` take: HOSTS=1, 3, 3+1 ...; KUBERNETES=v1.34.1 or v1.24.17.
+# What `make lab` and `make lab-hosts` take: HOSTS=1, 3, 3+1 ...; KUBERNETES=v1.34.1, v1.25.4 or v1.24.17.
 export HOSTS KUBERNETES
 GO_SOURCES := $(dir $(wildcard tests/lab/*/main.go))
-BUNDLES := v1.34.1 v1.24.17 workload
+BUNDLES := v1.34.1 v1.25.4 v1.24.17 workload
 
 .DEFAULT_GOAL := help
 .PHONY: help build lint test test-long bench lab lab-hosts lab-down
@@ -33,7 +33,7 @@ test-long: ## what `make test` leaves out; writes its result into docs/testing.m
 bench: ## the speed figures, on the lab
 	cargo test --release --test bench
 
-lab: ## a cluster on throw-away hosts of this machine (HOSTS=1|3|3+1, KUBERNETES=v1.34.1|v1.24.17)
+lab: ## a cluster on throw-away hosts of this machine (HOSTS=1|3|3+1, KUBERNETES=v1.34.1|v1.25.4|v1.24.17)
 	tests/lab/lab up
 
 lab-hosts: ## only the empty hosts and target/lab/cluster.yml for them (HOSTS=n)

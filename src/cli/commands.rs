@@ -333,9 +333,11 @@ async fn go_back(connect: &Connect, folder: &mut StateFolder, to: Option<u32>, m
     match result? {
         UpOutcome::NothingToDo => say(&format!("The cluster is what generation {} was made from.\n", target.number)),
         UpOutcome::Applied { steps } => say(&format!(
-            "The cluster is back at generation {}, Kubernetes {} ({steps} steps). {config} was left alone: the next `provision up` \
+            "The cluster is back at generation {}, Kubernetes {} ({steps} step{}). {config} was left alone: the next `provision up` \
              goes by it.\n",
-            target.number, invocation.loaded.cluster.version
+            target.number,
+            invocation.loaded.cluster.version,
+            plural(steps),
         )),
     }
     Ok(exit::SUCCESS)
@@ -399,13 +401,18 @@ pub(super) async fn listen(cancellation: Cancellation) {
     }
 }
 
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 fn applied(invocation: &Invocation, steps: usize) -> String {
     let cluster = &invocation.loaded.cluster;
     let config = invocation.setup.config.display();
     format!(
-        "Cluster {} runs Kubernetes {} ({steps} steps).\n{}  provision kubeconfig --config {config} --output kubeconfig\n  kubectl --kubeconfig kubeconfig get nodes\n",
+        "Cluster {} runs Kubernetes {} ({steps} step{}).\n{}  provision kubeconfig --config {config} --output kubeconfig\n  kubectl --kubeconfig kubeconfig get nodes\n",
         cluster.name,
         cluster.version,
+        plural(steps),
         pod_security(cluster.pod_security),
     )
 }

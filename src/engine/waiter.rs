@@ -1,6 +1,8 @@
 //! The one place that waits for a condition.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -32,11 +34,12 @@ pub(super) async fn wait(
     halted: &AtomicBool,
 ) -> Result<(), StepError> {
     let started = Instant::now();
+    let renewals = Renewals::default();
     let patience = match condition {
         Condition::Soaked { duration, .. } => context.world.patience + *duration,
         _ => context.world.patience,
     };
-    match poll_for(step, context, halted, patience, || probe(condition, started, context)).await {
+    match poll_for(step, context, halted, patience, || probe(condition, started, &renewals, context)).await {
         Err(StepError::TimedOut { seconds, reason }) => Err(explained(condition, Some(seconds), reason, context).await),
         Err(StepError::Hopeless(reason)) => Err(explained(condition, None, reason, context).await),
         result => result,
@@ -122,7 +125,7 @@ where
     }
 }
 
-async fn probe(condition: &Condition, started: Instant, context: &Context<'_>) -> Result<(), Not> {
+async fn probe(condition: &Condition, started: Instant, renewals: &Renewals, context: &Context<'_>) -> Result<(), Not> {
     let endpoints = &context.world.endpoints;
     match condition {
         Condition::EtcdHealthy(nodes) => {
@@ -155,6 +158,27 @@ async fn probe(condition: &Condition, started: Instant, context: &Context<'_>) -
             Some(port) => Ok(endpoints.listens(node, port).await?),
             None => Ok(()),
         },
+        Condition::Led => led(renewals, context).await,
+    }
+}
+
+/// When leases were renewed, as seen first in this wait. Clocks of hosts and of this machine are not compared.
+type Renewals = Mutex<BTreeMap<&'static str, String>>;
+
+/// Whoever leads renews its lease every two seconds (`--leader-elect-retry-period`); one that has ended leaves it as it is.
+async fn led(renewals: &Renewals, context: &Context<'_>) -> Result<(), Not> {
+    let mut waits_for = None;
+    for component in ["kube-controller-manager", "kube-scheduler"] {
+        let lease = object(&ObjectKey::leader_lease(component), context).await?;
+        let renewed = lease.pointer("/spec/renewTime").and_then(Value::as_str).unwrap_or_default();
+        let mut first_seen = renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        if first_seen.entry(component).or_insert_with(|| renewed.to_owned()).as_str() == renewed {
+            waits_for.get_or_insert(component);
+        }
+    }
+    match waits_for {
+        Some(component) => Err(Not::Yet(format!("nobody has renewed the lease of {component} yet"))),
+        None => Ok(()),
     }
 }
 

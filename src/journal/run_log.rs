@@ -52,6 +52,11 @@ impl RunRecord {
     fn must_be_durable(&self) -> bool {
         matches!(self, Self::Intent { .. } | Self::Ended { .. })
     }
+
+    /// Whether it may wait for the next one that may not: an intent or an outcome says the same and is written right before it.
+    fn may_wait(&self) -> bool {
+        matches!(self, Self::Shown { event: Event::StepStarted { .. } | Event::StepDone { .. } })
+    }
 }
 
 /// A record with the time at which it was written.
@@ -93,6 +98,8 @@ pub struct RunLog {
 struct LogFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// Lines that are written with the next ones.
+    waiting: Vec<u8>,
 }
 
 impl RunLog {
@@ -111,17 +118,21 @@ impl RunLog {
         disk.write_new(&path, &line).map_err(failed("writing", &path))?;
         disk.sync_file(&path).map_err(failed("syncing", &path))?;
         disk.sync_directory(folder).map_err(failed("syncing", folder))?;
-        Ok(Self { file: Arc::new(Mutex::new(LogFile { disk, path })) })
+        Ok(Self { file: Arc::new(Mutex::new(LogFile { disk, path, waiting: Vec::new() })) })
     }
 
     /// Appends records with one write and, if an intent or the end is among them, one sync. A run whose log cannot
     /// be written must stop.
     pub fn append(&self, records: &[RunRecord]) -> Result<(), JournalError> {
         // A poisoned lock guards no broken invariant: each append is one call of the disk.
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let (time, mut bytes) = (now(), Vec::new());
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let (time, mut bytes) = (now(), std::mem::take(&mut file.waiting));
         for record in records {
             bytes.extend(line(&file.path, &TimedRecord { time, record: record.clone() })?);
+        }
+        if records.iter().all(RunRecord::may_wait) {
+            file.waiting = bytes;
+            return Ok(());
         }
         file.disk.append(&file.path, &bytes).map_err(failed("appending to", &file.path))?;
         if records.iter().any(RunRecord::must_be_durable) {

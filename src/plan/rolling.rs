@@ -71,7 +71,7 @@ fn moves(plan: &Plan) -> Vec<Move> {
 }
 
 /// Puts all replacements in order. Everything that they need is on all hosts before the first one begins. Gives what has to
-/// be over before it can be seen whether pods are back, which moved with the nodes that were replaced below them.
+/// be over before it can be seen whether pods are back which moved, or whose API lost its way to them; nothing where none did.
 pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let moves = moves(plan);
     if moves.is_empty() {
@@ -90,6 +90,7 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let nodes_first = input.history.goes_back && matches!(input.observed.api, ObservedApi::Reached { .. });
     let mut ends = Vec::new();
     if nodes_first {
+        leaders(&drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
     let mut phases = Phase::CONTROL_PLANE;
@@ -109,13 +110,28 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
         control_plane(input, plan, &moves, phase, &mut edges);
     }
     if !nodes_first {
+        leaders(&drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
-    let moved = ends.clone();
     ends.extend(edges.before.iter().cloned());
     edges.apply(plan);
     addons_last(plan, &ends);
-    moved
+    let shakes_pods = |step: &Move| matches!(step.phase, Phase::Apiserver | Phase::Node);
+    if moves.iter().any(shakes_pods) { ends } else { Vec::new() }
+}
+
+const LEADERS: &str = "cluster/leaders";
+
+/// A controller-manager does not give its lease back when it ends. Until another one holds it, nobody counts the pods that a
+/// drain evicts, and none of them is made anew.
+fn leaders(drained: &[NodeName], plan: &mut Plan, edges: &mut Edges) {
+    if drained.is_empty() {
+        return;
+    }
+    let title = "wait until a controller-manager and a scheduler lead".to_owned();
+    let step = wait(StepId(LEADERS.into()), None, title, Condition::Led);
+    plan.steps.push(Step { reason: "pods that are evicted need both".into(), ..step });
+    edges.follow(vec![StepId(LEADERS.into())]);
 }
 
 /// The snapshot to go back to, before anything that etcd holds can change its form.

@@ -181,4 +181,6 @@ pub enum Condition {
     },
     /// A component's loopback health endpoint answers.
     ComponentHealthy(NodeName, Component),
+    /// A controller-manager and a scheduler renew their leases: each has been renewed since the wait began.
+    Led,
 }

@@ -46,6 +46,12 @@ impl ObjectKey {
         Self { api_version: "v1".into(), kind: "Node".into(), namespace: String::new(), name: name.to_string() }
     }
 
+    /// The key of the Lease by which the instances of a component of the control plane agree on a leader.
+    pub fn leader_lease(component: &str) -> Self {
+        let (api_version, namespace) = ("coordination.k8s.io/v1".to_owned(), "kube-system".to_owned());
+        Self { api_version, kind: "Lease".into(), namespace, name: component.to_owned() }
+    }
+
     /// The key of a Namespace object.
     pub fn namespace(name: &str) -> Self {
         Self { api_version: "v1".into(), kind: "Namespace".into(), namespace: String::new(), name: name.to_owned() }

@@ -9,7 +9,7 @@ fn a_rebooted_host_comes_back_by_itself() {
     let containers = "docker ps -aq --no-trunc | sort";
     let before = lab.script("h1", containers);
     lab.command(&["reboot", "h1"]).succeeded();
-    until("an empty plan after the reboot", 120 * SECOND, || nothing_planned(&lab));
+    until("an empty plan after the reboot", 120 * SECOND, || lab.tool().plans_nothing());
     assert_eq!(lab.script("h1", containers), before, "containers were made anew");
     let kubectl = Kubectl::operator(&lab);
     kubectl.await_nodes(&["h1"]);
@@ -38,13 +38,13 @@ fn killing_any_one_of_three_nodes_leaves_the_api_answering_through_every_living_
             }
         }
         lab.command(&["start", dead]).succeeded();
-        until(&format!("an empty plan after {dead} came back"), 150 * SECOND, || nothing_planned(&lab));
+        until(&format!("an empty plan after {dead} came back"), 150 * SECOND, || lab.tool().plans_nothing());
         until(&format!("health after {dead} came back"), 60 * SECOND, || lab.tool().run(&["status"]).result());
         Kubectl::operator(&lab).await_nodes(&hosts);
         until(&format!("flannel's pod of {dead} runs anew"), 120 * SECOND, || runs_anew(&lab, dead));
     }
     // What the API says of a host's pods is old until its kubelet has told of them anew.
-    until("an empty plan at the end", 120 * SECOND, || nothing_planned(&lab));
+    until("an empty plan at the end", 120 * SECOND, || lab.tool().plans_nothing());
     lab.tool().finds_nothing_to_do();
 }
 
@@ -59,12 +59,6 @@ fn runs_anew(lab: &Lab, host: &str) -> Result<(), String> {
     let time = status["state"]["running"]["startedAt"].as_str().ok_or("it does not run")?;
     let time: jiff::Timestamp = time.parse().map_err(|error| format!("{time}: {error}"))?;
     if time.as_second() >= booted && status["ready"] == true { Ok(()) } else { Err(status.to_string()) }
-}
-
-/// Whether nothing is to be changed and nothing to be waited for.
-fn nothing_planned(lab: &Lab) -> Result<(), String> {
-    let plan = lab.tool().plan().result()?;
-    if plan.text() == "Nothing to do." { Ok(()) } else { Err(plan.to_string()) }
 }
 
 /// Whether the API answers a write-through read to this host's kubelet, whose way is the proxy on loopback.

@@ -3,7 +3,7 @@
 use crate::harness::{Kubectl, Lab, SECOND, V1_24, V1_25, until};
 
 #[test]
-fn one_node_becomes_the_next_minor_and_stays_it_after_a_reboot() {
+fn one_node_becomes_the_next_minor_stays_it_after_a_reboot_and_goes_back() {
     let lab = Lab::prepared("1", V1_24);
     lab.tool().up().succeeded();
     let kubectl = Kubectl::operator(&lab);
@@ -13,10 +13,15 @@ fn one_node_becomes_the_next_minor_and_stays_it_after_a_reboot() {
     tool.up().succeeded();
     runs_only(&lab, &kubectl, &["h1"], V1_25);
     tool.finds_nothing_to_do();
+
     lab.command(&["reboot", "h1"]).succeeded();
-    until("the node is back", 120 * SECOND, || kubectl.run(&["get", "nodes"]).result());
+    until("an empty plan after the reboot", 120 * SECOND, || tool.plans_nothing());
     kubectl.await_nodes(&["h1"]);
     runs_only(&lab, &kubectl, &["h1"], V1_25);
+
+    tool.run(&["rollback", "--yes"]).succeeded().says("back at generation 1");
+    runs_only(&lab, &kubectl, &["h1"], V1_24);
+    lab.edit_config(V1_25, V1_24);
     tool.finds_nothing_to_do();
 }
 

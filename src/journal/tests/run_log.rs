@@ -50,6 +50,18 @@ fn a_log_that_was_written_before_records_had_times_is_read() {
 }
 
 #[test]
+fn what_an_intent_says_as_well_costs_no_call_of_its_own() {
+    let disk = FakeDisk::new();
+    let log = open(&disk).unwrap().begin_run().unwrap();
+    let done = RunRecord::Shown { event: Event::StepDone { step: StepId("a".into()), milliseconds: 1 } };
+    let calls = disk.calls();
+    log.append(std::slice::from_ref(&done)).unwrap();
+    assert_eq!(disk.calls(), calls);
+    log.append(&[intent("b")]).unwrap();
+    assert_eq!(records(&disk), [done, intent("b")], "in the order in which they came");
+}
+
+#[test]
 fn the_end_of_a_run_survives_a_power_cut() {
     let disk = FakeDisk::new();
     let log = open(&disk).unwrap().begin_run().unwrap();

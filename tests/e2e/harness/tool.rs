@@ -100,6 +100,12 @@ impl Tool {
         ran
     }
 
+    /// Whether nothing is to be changed and nothing to be waited for.
+    pub fn plans_nothing(&self) -> Result<(), String> {
+        let plan = self.plan().result()?;
+        if plan.text() == "Nothing to do." { Ok(()) } else { Err(plan.to_string()) }
+    }
+
     /// Starts `up --yes` and returns while it works; its events can be read one by one.
     pub fn start_up(&self) -> Running {
         self.start(&["up", "--yes"])

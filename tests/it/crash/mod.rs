@@ -279,7 +279,9 @@ impl Case {
 
     fn dies_at_every_disk_call(&self) {
         let desk = Desk::new();
-        let (_, calls, wanted) = self.undisturbed(&desk);
+        let (_, all, wanted) = self.undisturbed(&desk);
+        // The last line of its log is for who reads it: a run that cannot write it has ended well all the same.
+        let calls = all - WRITING_THE_END;
         let mut tried = 0;
         for call in 0..calls {
             for (death, loss) in [(Death::Before, Loss::Nothing), (Death::Within, Loss::Unsynced)] {
@@ -293,6 +295,9 @@ impl Case {
         assert!(calls > 50, "{calls} calls cannot be all of them");
     }
 }
+
+/// A line, and what makes it durable.
+const WRITING_THE_END: usize = 2;
 
 const ONE_NODE: Case = Case { name: "one node", before: None, nodes: (1, 0), rest: ("", ""), calls: 20 };
 const THREE_NODES: Case = Case { name: "three nodes", before: None, nodes: (3, 0), rest: ("", ""), calls: 20 };

@@ -443,6 +443,11 @@ impl ReadEndpoints for FakeEndpoints {
             for key in keys.iter().filter(|key| is_made_by_the_api(key)) {
                 found.insert(key.clone(), json!({}));
             }
+            // Whoever leads has renewed it since it was read last.
+            for key in keys.iter().filter(|key| key.kind == "Lease") {
+                let renewed = self.process.calls().to_string();
+                found.insert(key.clone(), json!({"spec": {"renewTime": renewed}}));
+            }
             found
         });
         Box::pin(ready(result))
