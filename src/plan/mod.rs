@@ -20,6 +20,7 @@ mod rolling;
 mod runtime_configuration;
 mod runtime_steps;
 mod snapshot_steps;
+mod staging;
 mod step;
 mod swap_steps;
 mod upgrade_rules;

@@ -12,6 +12,7 @@ use super::cluster_steps::{host_id, live, wait};
 use super::drain::{drain_steps, uncordon_step};
 use super::label_steps::{self, LABEL_NAMESPACES};
 use super::snapshot_steps::snapshot_step;
+use super::staging;
 use super::step::{Action, Condition, Plan, Step};
 
 /// Last part of the id of the step that restarts containerd on a drained node.
@@ -81,7 +82,8 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     if moves.is_empty() {
         return Vec::new();
     }
-    let mut edges = Edges { before: staging(plan), ..Edges::default() };
+    staging::gently(input, plan);
+    let mut edges = Edges { before: staging::all(plan), ..Edges::default() };
     let canaries = canaries(input, &moves);
     plan.steps.extend(soak(input, &canaries));
     let drained = drained(input, plan, &moves);
@@ -235,16 +237,6 @@ impl Edges {
     }
 }
 
-/// Images, programs and files: bringing them disturbs nobody.
-fn staging(plan: &Plan) -> Vec<StepId> {
-    let brings = |step: &&Step| {
-        let Some(host) = &step.host else { return false };
-        let rest = step.id.0.strip_prefix(&format!("{host}/")).unwrap_or_default();
-        ["file", "image/", "kernel", "packages", "runtime"].iter().any(|start| rest.starts_with(start))
-    };
-    plan.steps.iter().filter(brings).map(|step| step.id.clone()).collect()
-}
-
 fn follow_ups<'a>(plan: &'a Plan, node: &'a NodeName, names: &'a [&'a str]) -> impl Iterator<Item = StepId> + 'a {
     let ids = names.iter().map(move |name| host_id(node, name));
     ids.filter(|id| plan.has(id))
@@ -333,11 +325,9 @@ fn minor_of_kubelet(input: &Input<'_>, node: &NodeName) -> Option<Minor> {
 fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -> Vec<StepId> {
     let has = |names: &[&str]| -> Vec<StepId> { follow_ups(plan, node, names).collect() };
     let moved = |id: &StepId| moves.iter().any(|step| step.id == *id);
-    let kubelet: Vec<StepId> = has(&["unit/kubelet.service"]).into_iter().filter(moved).collect();
-    let proxy: Vec<StepId> = has(&["container/kube-proxy"]).into_iter().filter(moved).collect();
-    for steps in
-        [has(&["cordon"]), has(&["drain"]), has(&[RUNTIME]), kubelet, proxy, has(&["ready"]), has(&["uncordon"])]
-    {
+    // Neither needs the other: kubelet reaches the API through the node's own proxy.
+    let both: Vec<StepId> = has(&["unit/kubelet.service", "container/kube-proxy"]).into_iter().filter(moved).collect();
+    for steps in [has(&["cordon"]), has(&["drain"]), has(&[RUNTIME]), both, has(&["ready"]), has(&["uncordon"])] {
         if !steps.is_empty() {
             edges.require(&steps);
             edges.before = steps;

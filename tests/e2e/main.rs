@@ -31,4 +31,5 @@ mod tenant;
 mod three_nodes;
 mod upgrade;
 mod upgrade_report;
+mod upgrade_served;
 mod worker;

@@ -27,7 +27,7 @@ fn one_node_becomes_the_next_minor_stays_it_after_a_reboot_and_goes_back() {
 
 /// Containers, kubelet, the records and the API all say this version, nothing is left of another, and no node is cordoned.
 #[track_caller]
-fn runs_only(lab: &Lab, kubectl: &Kubectl, hosts: &[&str], version: &str) {
+pub fn runs_only(lab: &Lab, kubectl: &Kubectl, hosts: &[&str], version: &str) {
     let number = version.trim_start_matches('v');
     for host in hosts {
         let images = lab.script(host, "docker ps -a --format '{{.Names}} {{.Image}} {{.State}}' | sort");

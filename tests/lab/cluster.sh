@@ -152,6 +152,13 @@ command_program() {
     printf '%s\n' "$PARTS/$PART/bin/$1"
 }
 
+# command_prober: where the program lies that asks one URL again and again.
+command_prober() {
+    need_machine
+    with_lock build part prober build_own prober "$(source_key "$LAB_HOME/prober")"
+    printf '%s\n' "$PARTS/$PART/bin/prober"
+}
+
 command_verify() {
     command_bundle "$1" >/dev/null
     with_lock build verify_bundle "$BUNDLES/$1"

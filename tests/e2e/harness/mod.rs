@@ -6,6 +6,7 @@ mod made;
 mod openapi;
 mod picture;
 pub mod prepared;
+pub mod probes;
 mod ran;
 mod registry;
 pub mod tool;

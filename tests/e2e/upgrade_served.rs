@@ -1,0 +1,51 @@
+//! An upgrade and the way back, under requests that never stop.
+
+use crate::harness::probes::{self, Probes, Target};
+use crate::harness::{Kubectl, Lab, SECOND, V1_24, V1_25, until};
+use crate::upgrade::runs_only;
+
+const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
+const TARGETS: [Target; 3] = [Target::Proxy, Target::Account, Target::Workload];
+
+#[test]
+fn api_and_workload_answer_every_request_while_four_nodes_are_upgraded_and_rolled_back() {
+    let lab = Lab::prepared("3+1", V1_24);
+    lab.tool().up().succeeded();
+    let kubectl = Kubectl::operator(&lab);
+    kubectl.await_nodes(&HOSTS);
+    probes::prepare(&kubectl);
+    let tool = lab.tool().with_bundle(&lab.bundle(V1_25));
+
+    lab.edit_config(V1_24, V1_25);
+    let probes = Probes::start(&lab, &kubectl, "h4", &TARGETS);
+    let ran = tool.up();
+    let counted = probes.stop();
+    ran.succeeded();
+    runs_only(&lab, &kubectl, &HOSTS, V1_25);
+    counted.iter().for_each(probes::Counted::is_served);
+    tool.finds_nothing_to_do();
+
+    let probes = Probes::start(&lab, &kubectl, "h4", &TARGETS);
+    let ran = tool.run(&["rollback", "--yes"]);
+    let counted = probes.stop();
+    ran.succeeded();
+    runs_only(&lab, &kubectl, &HOSTS, V1_24);
+    counted.iter().for_each(probes::Counted::is_served);
+
+    the_same_probes_see_what_is_stopped_by_hand(&lab, &kubectl);
+}
+
+/// An apiserver that ends at once, a proxy without another beside it, pods that do not serve on: each is counted.
+fn the_same_probes_see_what_is_stopped_by_hand(lab: &Lab, kubectl: &Kubectl) {
+    let probes = Probes::start(lab, kubectl, "h4", &TARGETS);
+    lab.script("h1", "docker stop -t 0 kube-apiserver");
+    lab.script("h4", "docker restart -t 0 api-proxy");
+    let pods = ["-n", "probe", "delete", "pods", "-l", "app=web", "--force", "--grace-period=0"];
+    kubectl.run(&pods).succeeded();
+    kubectl.await_pods("probe", "app=web", 3);
+    lab.script("h1", "docker start kube-apiserver");
+    until("the apiserver is back", 60 * SECOND, || kubectl.run(&["get", "--raw", "/readyz"]).result());
+    for counted in probes.stop() {
+        assert!(counted.failed > 0, "all of {} answered", counted.total);
+    }
+}

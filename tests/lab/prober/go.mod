@@ -1,0 +1,3 @@
+module provision.lab/prober
+
+go 1.24
