@@ -22,6 +22,9 @@ pub struct Swap {
     /// Files that only tell what runs (copies at fixed paths, the record of the container): renamed into their places once
     /// the new one is proven, and untouched where it is not. Small ones only.
     pub files: Vec<FileSpec>,
+    /// Files that the new one reads and that lie where the old one's do, certificates above all: they are in their places
+    /// before it starts, and put back where it fails. Small ones only.
+    pub reads: Vec<FileSpec>,
     /// How the new one shows that it works.
     pub proof: Proof,
     /// Seconds until the new one must be healthy for the first time; the old one has as many on the way back.
@@ -150,6 +153,10 @@ fn archive(swap: &Swap) -> Result<Vec<u8>, Problem> {
             archive.link(&format!("{NEW}/files/{}", numbered.len()), &link.target)?;
             numbered.push(("early", &link.path));
         }
+    }
+    for file in &swap.reads {
+        archive.file(&format!("{NEW}/files/{}", numbered.len()), file.owner, file.mode, bytes_of(file)?)?;
+        numbered.push(("early", &file.path));
     }
     for file in &swap.files {
         archive.file(&format!("{NEW}/files/{}", numbered.len()), file.owner, file.mode, bytes_of(file)?)?;

@@ -26,11 +26,11 @@ run() {
 }
 
 read_intent() {
-  kind='' name='' old='' new='' unit='' port=0 patience=60 stays=0 going=on started=0 reason=''
+  kind='' name='' old='' new='' unit='' port=0 patience=60 stays=0 early=no cut=no going=on started=0 reason=''
   while IFS=' ' read -r key value; do
     case $key in
       kind) kind=$value ;; name) name=$value ;; old) old=$value ;; new) new=$value ;; unit) unit=$value ;;
-      port) port=$value ;; patience) patience=$value ;; stays) stays=$value ;;
+      port) port=$value ;; patience) patience=$value ;; stays) stays=$value ;; early) early=yes ;;
     esac
   done <intent
 }
@@ -179,10 +179,18 @@ listens() {
 # one starts. A container that was never started is not started at boot.
 exchange() {
   case $kind in
-    container) run docker stop "$old" && run docker update --restart=no "$old" && run docker start "$new" ;;
-    beside) run docker start "$new" && listens "$new" && run docker stop "$old" && run docker update --restart=no "$old" ;;
+    container)
+      run docker stop "$old" && place_all early && run docker update --restart=no "$old" && run docker start "$new" ;;
+    beside) place_all early && run docker start "$new" && listens "$new" && run docker stop "$old" && run docker update --restart=no "$old" ;;
     unit) place_all early && run systemctl daemon-reload && run systemctl restart "$unit" ;;
   esac
+}
+
+# Where we were cut, a reboot may have started it with the new one's files.
+start_old() {
+  verb=start
+  if [ "$early$cut" = yesyes ]; then verb=restart; fi
+  run docker update --restart=always "$old" && run docker "$verb" "$old"
 }
 
 # The same way back.
@@ -190,11 +198,13 @@ take_back() {
   case $kind in
     container)
       if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new" || return; fi
-      run docker update --restart=always "$old" && run docker start "$old" ;;
+      put_back && start_old ;;
     beside)
-      run docker update --restart=always "$old" && run docker start "$old" && listens "$old"
+      back=no
+      put_back && start_old && listens "$old" && back=yes
       # However that went, the new one is not wanted.
-      if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new"; fi ;;
+      if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new"; fi
+      [ "$back" = yes ] ;;
     unit) put_back && run systemctl daemon-reload && run systemctl restart "$unit" ;;
   esac
 }
@@ -252,7 +262,7 @@ back() {
 settle() {
   case $(head -n 1 result 2>/dev/null) in done | reverted) clean; return ;; esac
   if [ -e commit ]; then finish; return; fi
-  reason='it was interrupted before it was proven'
+  reason='it was interrupted before it was proven' cut=yes
   back
 }
 

@@ -26,6 +26,7 @@ fn kubelet() -> Swap {
                 target: "v1.34.1".into(),
             }],
         },
+        reads: vec![file("/etc/kubernetes/ssl/kubelet/client.crt", "renewed")],
         files: vec![file("/etc/kubernetes/kubelet.conf", "a copy")],
         proof: Proof { probes: vec![Probe::Http { port: 10248, path: "/healthz".into() }, node], stays_seconds: 15 },
         patience_seconds: 90,
@@ -51,7 +52,7 @@ fn beside(probes: Vec<Probe>) -> Swap {
     };
     let proof = Proof { probes, stays_seconds: 0 };
     let replacement = Replacement::BesideOld(Box::new(spec));
-    Swap { replacement, files: Vec::new(), proof, patience_seconds: 30 }
+    Swap { replacement, reads: Vec::new(), files: Vec::new(), proof, patience_seconds: 30 }
 }
 
 /// What the archive of a request holds: each entry's path with its text or its target.
@@ -84,11 +85,14 @@ fn a_unit_brings_what_it_starts_with_and_what_tells_of_it() {
             "name kubelet\nkind unit\nunit kubelet.service\npatience 90\nstays 15\nprobe http 10248 /healthz\n\
              probe node h1 v1.34.1 /c/ca.crt /c/client.crt /c/client.key\n\
              early 0 /etc/systemd/system/kubelet.service\nearly 1 /opt/provision/kubelet/current\n\
-             late 2 /etc/kubernetes/kubelet.conf\n"
+             early 2 /etc/kubernetes/ssl/kubelet/client.crt\nlate 3 /etc/kubernetes/kubelet.conf\n"
         )
     );
-    let files = ["files/0", "files/1", "files/2", "program", "provision-settle.service"].map(text);
-    assert_eq!(files, [Some("[Service]\n"), Some("v1.34.1"), Some("a copy"), Some(PROGRAM), Some(UNIT)]);
+    let files = ["files/0", "files/1", "files/2", "files/3", "program", "provision-settle.service"].map(text);
+    assert_eq!(
+        files,
+        [Some("[Service]\n"), Some("v1.34.1"), Some("renewed"), Some("a copy"), Some(PROGRAM), Some(UNIT)]
+    );
 }
 
 #[test]

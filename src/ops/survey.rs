@@ -60,15 +60,21 @@ pub struct Survey {
 impl Survey {
     /// What the operator should know and what stops no run, one sentence each.
     pub fn notices(&self) -> Vec<String> {
+        let renewals = &self.completion.renewals;
+        let is_renewed = |lifetime: &&Lifetime| renewals.iter().any(|due| due.name == lifetime.name);
         let expiring = |lifetime: &Lifetime| {
             let Lifetime { name, days } = lifetime;
-            format!(
-                "certificate {name} runs out in {days} days; renewing what a running component uses is not supported yet"
-            )
+            format!("certificate {name} runs out in {days} days; replacing an authority is not supported yet")
         };
+        let renewed = renewals.first().map(|first| format!("up renews {}: {first}", certificates(renewals.len())));
         let warnings = self.warnings.iter().map(ToString::to_string);
-        warnings.chain(self.completion.expiring().map(expiring)).collect()
+        let expiring = self.completion.expiring().filter(|lifetime| !is_renewed(lifetime)).map(expiring);
+        warnings.chain(renewed).chain(expiring).collect()
     }
+}
+
+fn certificates(count: usize) -> String {
+    if count == 1 { "1 certificate".into() } else { format!("{count} certificates") }
 }
 
 /// Everything that a survey needs.
@@ -101,7 +107,7 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
     let cluster = &input.loaded.cluster;
     let stored = keys::material(input.state);
     // Keys of a new cluster are made while the hosts are being connected to; they cost nothing when they are there.
-    let renewal = if input.state.current().is_some() { Renewal::Report } else { Renewal::Make };
+    let renewal = if input.state.current().is_some() { Renewal::Renew } else { Renewal::Make };
     let request = PkiRequest { cluster, renewal };
     let completion = pki::complete(&request, &stored, input.now, &mut RandomKeyMaker)?;
     let unpacking = first_unpacking(input);

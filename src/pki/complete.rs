@@ -10,6 +10,7 @@ use super::certificate::Certificate;
 use super::issue::{Signer, make_authority, make_key, read_key};
 use super::leaf::{Authority, LEAF_LIFETIME, LEAVES, METRICS_SERVER, service_profile};
 use super::profile::{Profile, Validity};
+use super::renewal::{Renewal, RenewalDue, RenewalReason};
 use super::{Bundle, KeyMaker, Material, MaterialEntry, MaterialName, PkiError};
 use crate::base::Secret;
 use crate::cluster::Cluster;
@@ -22,17 +23,8 @@ const WARNING_DAYS: i64 = 60;
 pub struct PkiRequest<'a> {
     /// Names, addresses and roles.
     pub cluster: &'a Cluster,
-    /// What becomes of a certificate that exists but no longer fits.
+    /// What becomes of a certificate that exists but no longer fits or runs out.
     pub renewal: Renewal,
-}
-
-/// What becomes of a certificate that exists but no longer fits or runs out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewal {
-    /// The cluster has never run: it is made anew, as nothing uses it.
-    Make,
-    /// The cluster has run: it is kept and reported, because renewing changes a running component.
-    Report,
 }
 
 /// Complete material and what was found on the way.
@@ -44,9 +36,9 @@ pub struct Completion {
     pub made: Vec<MaterialName>,
     /// What hosts get.
     pub bundle: Bundle,
-    /// Certificates that should be renewed.
+    /// Certificates of a cluster that has run and that were made anew; whoever uses the old ones must be given these.
     pub renewals: Vec<RenewalDue>,
-    /// Every certificate, the authorities' too, and how long it still holds.
+    /// Every certificate, the authorities' too, and how long it still holds; of those that were renewed, the old ones.
     pub lifetimes: Vec<Lifetime>,
 }
 
@@ -55,27 +47,6 @@ impl Completion {
     pub fn expiring(&self) -> impl Iterator<Item = &Lifetime> {
         self.lifetimes.iter().filter(|lifetime| lifetime.days < WARNING_DAYS)
     }
-}
-
-/// A certificate that should be renewed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenewalDue {
-    /// Which.
-    pub name: MaterialName,
-    /// Why.
-    pub reason: RenewalReason,
-}
-
-/// Why a certificate should be renewed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RenewalReason {
-    /// It says something else than the cluster needs; the text tells the difference.
-    Outdated(String),
-    /// Less than a third of its life is left: so many days, negative when it has run out.
-    RunsOut {
-        /// Days left.
-        days: i64,
-    },
 }
 
 /// A certificate and how long it still holds.
@@ -87,7 +58,8 @@ pub struct Lifetime {
     pub days: i64,
 }
 
-/// Completes stored material: keeps what is there byte for byte, makes what is missing, reports what should be renewed.
+/// Completes stored material: keeps what is there byte for byte, makes what is missing, and renews what no longer fits or runs
+/// out where that is asked for.
 ///
 /// # Errors
 ///
@@ -159,7 +131,7 @@ impl Work<'_> {
     fn refuse_if_lost(&self, name: &MaterialName) -> Result<(), PkiError> {
         match self.request.renewal {
             Renewal::Make => Ok(()),
-            Renewal::Report => Err(PkiError::Lost { name: name.clone() }),
+            Renewal::Renew | Renewal::Keep => Err(PkiError::Lost { name: name.clone() }),
         }
     }
 
@@ -191,28 +163,39 @@ impl Work<'_> {
     fn leaf(&mut self, name: MaterialName, wanted: &Profile, signer: &Signer) -> Result<(), PkiError> {
         if let Some(entry) = self.material.get(&name) {
             let certificate = read_leaf(&name, entry, signer)?;
-            match (self.renewal_reason(&certificate, wanted), self.request.renewal) {
+            match (self.renewal_reason(&certificate, wanted, signer), self.request.renewal) {
                 (Some(_), Renewal::Make) => {}
-                (reason, _) => {
+                (Some(reason), Renewal::Renew) => {
+                    self.renewals.push(RenewalDue::new(name.clone(), reason, entry));
                     self.note(&name, certificate.validity);
-                    self.renewals.extend(reason.map(|reason| RenewalDue { name, reason }));
+                    return self.issue(name, wanted, signer);
+                }
+                (None, _) | (_, Renewal::Keep) => {
+                    self.note(&name, certificate.validity);
                     return Ok(());
                 }
             }
         }
+        self.note(&name, Validity::starting(self.now, LEAF_LIFETIME));
+        self.issue(name, wanted, signer)
+    }
+
+    fn issue(&mut self, name: MaterialName, wanted: &Profile, signer: &Signer) -> Result<(), PkiError> {
         let validity = Validity::starting(self.now, LEAF_LIFETIME);
         let entry = signer.issue(name.as_str(), wanted, validity, self.maker)?;
-        self.note(&name, validity);
         self.keep(name, entry);
         Ok(())
     }
 
-    fn renewal_reason(&self, certificate: &Certificate, wanted: &Profile) -> Option<RenewalReason> {
+    /// One that ends with its authority is not renewed for its age: another one would end no later.
+    fn renewal_reason(&self, certificate: &Certificate, wanted: &Profile, signer: &Signer) -> Option<RenewalReason> {
         if let Some(difference) = certificate.profile.difference(wanted) {
             return Some(RenewalReason::Outdated(difference));
         }
         let validity = certificate.validity;
-        validity.is_in_last_third(self.now).then(|| RenewalReason::RunsOut { days: days(validity.left(self.now)) })
+        let can_live_longer = validity.not_after < signer.certificate.validity.not_after;
+        let is_due = validity.is_in_last_third(self.now) && can_live_longer;
+        is_due.then(|| RenewalReason::RunsOut { days: days(validity.left(self.now)) })
     }
 
     fn note(&mut self, name: &MaterialName, validity: Validity) {

@@ -14,6 +14,7 @@ mod leaf;
 mod maker;
 mod material;
 mod profile;
+mod renewal;
 mod run_identity;
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,11 @@ mod tests;
 pub use bundle::{
     Bundle, ControlPlaneIdentities, EncryptionKey, EtcdIdentities, Identity, NodeIdentities, ServiceAccountKey,
 };
-pub use complete::{Completion, Lifetime, PkiRequest, Renewal, RenewalDue, RenewalReason, complete};
+pub use complete::{Completion, Lifetime, PkiRequest, complete};
 pub use error::PkiError;
 pub use leaf::Authority;
 pub use maker::{KeyMaker, KeyMakerError};
 pub use material::{InvalidMaterialName, Material, MaterialEntry, MaterialName};
 pub use profile::{AlternativeName, Profile, Subject, Usage, Validity};
+pub use renewal::{Renewal, RenewalDue, RenewalReason};
 pub use run_identity::{ADMIN_LIFETIME_SECONDS, ADMINS, ETCD_CLIENT, RUN_LIFETIME_SECONDS, run_identity};

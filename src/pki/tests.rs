@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::Secret;
+use crate::base::{Digest, Secret};
 use crate::cluster::{Cluster, NetworkPlugin, Node, Roles, fixture};
 
 const NOW: i64 = 1_795_000_000;
@@ -55,7 +55,7 @@ fn a_new_cluster_gets_everything_and_a_second_call_changes_nothing() {
     assert_eq!(first.made.len(), 3 + 2 + 13 + 4 + 1);
     assert_eq!(first.bundle.encryption.name, "k20261118");
     assert_eq!(first.bundle.encryption.key.expose().len(), 32);
-    for renewal in [Renewal::Make, Renewal::Report] {
+    for renewal in [Renewal::Make, Renewal::Renew] {
         let second = run(&cluster(), renewal, &first.material, NOW + DAY).unwrap();
         assert_eq!(second.material, first.material);
         assert_eq!((second.made.len(), second.renewals.len(), second.expiring().count()), (0, 0, 0));
@@ -113,7 +113,7 @@ fn each_leaf_is_signed_by_its_own_authority_only() {
 
 #[test]
 fn a_lost_authority_is_never_made_again_over_its_leaves() {
-    for renewal in [Renewal::Make, Renewal::Report] {
+    for renewal in [Renewal::Make, Renewal::Renew] {
         let mut stored = fresh();
         stored.remove(&name("authority/etcd"));
         let error = run(&cluster(), renewal, &stored, NOW).unwrap_err();
@@ -126,10 +126,10 @@ fn keys_of_a_cluster_that_has_run_are_not_made_again() {
     for lost in ["service-account", "encryption/k20261118"] {
         let mut stored = fresh();
         stored.remove(&name(lost)).unwrap();
-        assert!(matches!(run(&cluster(), Renewal::Report, &stored, NOW), Err(PkiError::Lost { .. })), "{lost}");
+        assert!(matches!(run(&cluster(), Renewal::Renew, &stored, NOW), Err(PkiError::Lost { .. })), "{lost}");
         assert_eq!(run(&cluster(), Renewal::Make, &stored, NOW).unwrap().made, [name(lost)]);
     }
-    assert!(matches!(run(&cluster(), Renewal::Report, &Material::new(), NOW), Err(PkiError::Lost { .. })));
+    assert!(matches!(run(&cluster(), Renewal::Renew, &Material::new(), NOW), Err(PkiError::Lost { .. })));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_node_that_joins_gets_its_own_and_touches_no_other() {
     let mut cluster = cluster();
     let stored = fresh();
     cluster.nodes.push(node(3, false));
-    let completion = run(&cluster, Renewal::Report, &stored, NOW).unwrap();
+    let completion = run(&cluster, Renewal::Renew, &stored, NOW).unwrap();
     let made: Vec<_> = completion.made.iter().map(MaterialName::as_str).collect();
     assert_eq!(made, ["node/h3/kubelet-client", "node/h3/kubelet-server", "node/h3/kube-proxy", "node/h3/api-proxy"]);
     assert!(completion.renewals.is_empty());
@@ -145,14 +145,23 @@ fn a_node_that_joins_gets_its_own_and_touches_no_other() {
 }
 
 #[test]
-fn a_certificate_that_no_longer_fits_is_reported_or_remade() {
+fn a_certificate_that_no_longer_fits_is_made_anew_and_told_of_where_something_uses_it() {
     let stored = fresh();
     let mut cluster = cluster();
     cluster.sans = vec!["new.example.org".into()];
-    let reported = run(&cluster, Renewal::Report, &stored, NOW).unwrap();
-    let reason = RenewalReason::Outdated("lacks new.example.org, still names api.example.org".into());
-    assert_eq!(reported.renewals, [RenewalDue { name: name("node/h1/apiserver"), reason }]);
-    assert_eq!(reported.material, stored);
+    let leaf = name("node/h1/apiserver");
+    let renewed = run(&cluster, Renewal::Renew, &stored, NOW).unwrap();
+    let [due] = renewed.renewals.as_slice() else { panic!("{:?}", renewed.renewals) };
+    let reason = "certificate node/h1/apiserver lacks new.example.org, still names api.example.org";
+    assert_eq!(due.to_string(), reason);
+    let old = &stored[&leaf];
+    assert!(
+        due.explains(&Digest::of(old.key.expose())) && due.explains(&Digest::of(old.certificate.as_ref().unwrap()))
+    );
+    assert!(!due.explains(&Digest::of(renewed.material[&leaf].key.expose())));
+    assert_eq!(renewed.made, [leaf]);
+    assert_eq!(run(&cluster, Renewal::Renew, &renewed.material, NOW).unwrap().made, []);
+    assert_eq!(run(&cluster, Renewal::Keep, &stored, NOW).unwrap().material, stored);
     let remade = run(&cluster, Renewal::Make, &stored, NOW).unwrap();
     assert_eq!(remade.made, [name("node/h1/apiserver")]);
     assert!(remade.renewals.is_empty());
@@ -170,17 +179,18 @@ fn metrics_servers_certificate_names_its_service_and_is_made_only_for_it() {
     assert!(!made.material.contains_key(&name("service/metrics-server")));
     assert_eq!(made.bundle.metrics_server, None);
     // It comes later where it is wanted later.
-    let later = run(&cluster(), Renewal::Report, &made.material, NOW).unwrap();
+    let later = run(&cluster(), Renewal::Renew, &made.material, NOW).unwrap();
     assert_eq!(later.made, [name("service/metrics-server")]);
 }
 
 #[test]
-fn the_last_third_is_reported_and_the_last_sixty_days_are_warned_of() {
+fn the_last_third_is_renewed_and_the_last_sixty_days_are_warned_of() {
     let stored = fresh();
-    let at = |days: i64| run(&cluster(), Renewal::Report, &stored, NOW + days * DAY).unwrap();
+    let at = |days: i64| run(&cluster(), Renewal::Renew, &stored, NOW + days * DAY).unwrap();
     assert!(at(240).renewals.is_empty());
     let third = at(250);
-    assert_eq!((third.renewals.len(), third.expiring().count()), (18, 0));
+    assert_eq!((third.renewals.len(), third.made.len(), third.expiring().count()), (18, 18, 0));
+    assert_eq!(read(&third.material, "node/h1/etcd-peer").validity.left(NOW + 250 * DAY), 365 * DAY);
     assert_eq!(third.renewals[0].reason, RenewalReason::RunsOut { days: 115 });
     assert_eq!(at(306).expiring().count(), 18);
     assert_eq!(at(366).renewals[0].reason, RenewalReason::RunsOut { days: -1 });
@@ -191,10 +201,13 @@ fn nothing_outlives_its_authority() {
     let stored = fresh();
     let mut old = stored.clone();
     old.retain(|name, _| name.as_leaf_kind().is_none());
-    let material = run(&cluster(), Renewal::Report, &old, NOW + 3400 * DAY).unwrap().material;
+    let material = run(&cluster(), Renewal::Renew, &old, NOW + 3400 * DAY).unwrap().material;
     let authority = read(&material, "authority/cluster").validity;
     assert_eq!(read(&material, "node/h1/apiserver").validity.not_after, authority.not_after);
-    let over = run(&cluster(), Renewal::Report, &stored, NOW + 3651 * DAY);
+    // Renewing them again could not let them live any longer.
+    let late = run(&cluster(), Renewal::Renew, &material, NOW + 3640 * DAY).unwrap();
+    assert_eq!((late.renewals.len(), late.expiring().count()), (0, 18 + 3));
+    let over = run(&cluster(), Renewal::Renew, &stored, NOW + 3651 * DAY);
     assert!(matches!(over, Err(PkiError::AuthorityExpired { .. })));
 }
 

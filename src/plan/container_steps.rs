@@ -6,7 +6,7 @@ use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
 use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
-use super::{cluster_steps, swap_steps};
+use super::{cluster_steps, file_steps, swap_steps};
 
 /// What has to be done about a container.
 enum Need {
@@ -17,9 +17,18 @@ enum Need {
     Refuse { reason: &'static str, differences: Vec<String> },
 }
 
-fn need(host: &HostInput<'_>, spec: &ContainerSpec) -> Option<Need> {
-    let Some(seen) = host.snapshot.containers.get(&spec.name) else { return Some(Need::Run { reason: "missing" }) };
-    let differences = container_differences(spec, seen);
+fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Option<Need> {
+    let Some(seen) = host.snapshot.containers.get(&spec.name) else {
+        // In the middle of a replacement neither has the name.
+        let is_replaced = host.is_replaced_now(&spec.name);
+        return Some(if is_replaced {
+            Need::Swap { differences: Vec::new() }
+        } else {
+            Need::Run { reason: "missing" }
+        });
+    };
+    let mut differences = container_differences(spec, seen);
+    differences.extend(file_steps::read_anew(host, component).into_iter().map(|(_, line)| line));
     if differences.is_empty() {
         let reason = || format!("{} (exit code {})", seen.status, seen.exit_code.unwrap_or_default());
         return (!seen.running).then(|| Need::Start { reason: reason() });
@@ -35,7 +44,7 @@ fn need(host: &HostInput<'_>, spec: &ContainerSpec) -> Option<Need> {
 
 /// Runs, starts or replaces one container, or says why not.
 pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSpec, plan: &mut Plan) {
-    let Some(need) = need(host, spec) else { return };
+    let Some(need) = need(host, component, spec) else { return };
     let is_swap = matches!(need, Need::Swap { .. });
     let id = format!("container/{}", spec.name);
     let title = format!("start container {}", spec.name);
@@ -66,7 +75,7 @@ pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSp
 /// Whether the container serves a living cluster and shall be another.
 pub(super) fn is_swapped(host: &HostInput<'_>, component: Component) -> bool {
     let specs = host.wanted.containers.iter().filter(|(wanted, _)| *wanted == component);
-    specs.into_iter().any(|(_, spec)| matches!(need(host, spec), Some(Need::Swap { .. })))
+    specs.into_iter().any(|(_, spec)| matches!(need(host, component, spec), Some(Need::Swap { .. })))
 }
 
 fn remove(host: &HostInput<'_>, spec: &ContainerSpec, differences: Vec<String>) -> Step {

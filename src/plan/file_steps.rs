@@ -4,9 +4,13 @@ use crate::desired::DesiredHost;
 use crate::host::Change;
 use crate::state::{Component, Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry};
 
-use super::host_steps::{ALIVE, HostInput, mebibytes, missing_source};
+use super::host_steps::{HostInput, mebibytes, missing_source};
 use super::step::{Action, Plan, Step};
 use super::{container_steps, swap_steps};
+
+/// What no file can take the place of.
+const DIRECTORY: &str = "directory";
+const IN_ITS_PLACE: &str = "a directory is in its place, and whatever is in it is not the tool's to take away";
 
 /// How an observed entry differs from a wanted file.
 enum Difference {
@@ -34,14 +38,15 @@ impl Difference {
 fn file_difference(host: &HostInput<'_>, file: &FileSpec) -> Option<Difference> {
     match host.snapshot.entries.get(&file.path) {
         None => Some(Difference::Missing),
-        Some(ObservedEntry::Directory { .. }) => Some(Difference::Kind("directory")),
+        Some(ObservedEntry::Directory { .. }) => Some(Difference::Kind(DIRECTORY)),
         Some(ObservedEntry::Link { .. }) => Some(Difference::Kind("link")),
         Some(ObservedEntry::Other) => Some(Difference::Kind("socket or device")),
         Some(ObservedEntry::File { owner, mode, digest }) => {
             let wanted = file.content.digest();
             if *digest != wanted {
-                let text = format!("content differs ({} instead of {})", digest.short(), wanted.short());
-                return Some(Difference::Content(text));
+                let renewal = host.input.renewals.iter().find(|due| due.explains(digest));
+                let edited = || format!("content differs ({} instead of {})", digest.short(), wanted.short());
+                return Some(Difference::Content(renewal.map_or_else(edited, ToString::to_string)));
             }
             let same = (*owner, *mode) == (file.owner, file.mode);
             (!same).then(|| {
@@ -54,6 +59,9 @@ fn file_difference(host: &HostInput<'_>, file: &FileSpec) -> Option<Difference> 
         }
     }
 }
+
+/// Why kubelet's program stays as it is.
+const PROGRAM: &str = "kubelet runs from it, and a program of the same version is not replaced below it";
 
 /// What one step writes, and a line for each thing.
 #[derive(Default)]
@@ -69,7 +77,7 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
     let mut writes = Writes::default();
     directories(host, &mut writes);
     files(host, &mut writes, plan);
-    links(host, &mut writes, plan);
+    links(host, &mut writes);
     let Writes { directories, files, links, details } = writes;
     if details.is_empty() {
         return;
@@ -102,12 +110,9 @@ fn files(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
     for file in host.wanted.files.iter().filter(is_small) {
         let Some(difference) = file_difference(host, file) else { continue };
         let line = format!("{}: {}", file.path, difference.describe());
-        if difference.is_of_content() && goes_with_swap(host, file) {
-            continue;
-        }
-        if difference.is_of_content() && host.is_alive(file.component) {
-            plan.refusals.push(host.refusal(format!("file {}", file.path), ALIVE, vec![line]));
-        } else {
+        if matches!(difference, Difference::Kind(DIRECTORY)) && host.is_alive(file.component) {
+            plan.refusals.push(host.refusal(format!("file {}", file.path), IN_ITS_PLACE, vec![line]));
+        } else if !goes_with_swap(host, file, &difference) {
             writes.details.push(line);
             writes.files.push(file.clone());
         }
@@ -115,7 +120,7 @@ fn files(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
     writes.files.sort_by_key(|file| !file.path.ends_with(".crt"));
 }
 
-fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
+fn links(host: &HostInput<'_>, writes: &mut Writes) {
     for link in &host.wanted.links {
         let wanted = ObservedEntry::Link { target: link.target.clone() };
         let seen = host.snapshot.entries.get(&link.path);
@@ -125,25 +130,48 @@ fn links(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
         if seen.is_some() && link.component == Component::Kubelet && swap_steps::kubelet_is_swapped(host) {
             continue;
         }
-        if seen.is_some() && host.is_alive(link.component) {
-            let line = format!("{}: does not point to {}", link.path, link.target);
-            plan.refusals.push(host.refusal(format!("link {}", link.path), ALIVE, vec![line]));
-        } else {
-            let why = seen.map_or("missing", |_| "points elsewhere");
-            writes.details.push(format!("{} -> {}: {why}", link.path, link.target));
-            writes.links.push(link.clone());
-        }
+        let why = seen.map_or("missing", |_| "points elsewhere");
+        writes.details.push(format!("{} -> {}: {why}", link.path, link.target));
+        writes.links.push(link.clone());
     }
 }
 
-/// What changes together with a component that is replaced: kubelet's unit, and copies for people.
-fn goes_with_swap(host: &HostInput<'_>, file: &FileSpec) -> bool {
-    match file.component {
-        Component::Kubelet => {
-            (is_unit(file) || swap_steps::is_copy(&file.path)) && swap_steps::kubelet_is_swapped(host)
-        }
-        component => swap_steps::is_copy(&file.path) && container_steps::is_swapped(host, component),
+/// What changes together with a component that is replaced: what it reads and what lies where it lay before, kubelet's unit,
+/// and copies for people.
+fn goes_with_swap(host: &HostInput<'_>, file: &FileSpec, difference: &Difference) -> bool {
+    if is_unit(file) || swap_steps::is_copy(&file.path) {
+        return difference.is_of_content()
+            && match file.component {
+                Component::Kubelet => swap_steps::kubelet_is_swapped(host),
+                component => container_steps::is_swapped(host, component),
+            };
     }
+    read_anew(host, file.component).iter().any(|(other, _)| other.path == file.path)
+}
+
+/// Files that a running component reads and that are there with other content, each with a line that tells how they differ: it
+/// must be started anew for them. Whatever else differs at paths that stay comes along, so that no certificate ever lies beside
+/// the key of another.
+pub(super) fn read_anew<'a>(host: &'a HostInput<'_>, component: Component) -> Vec<(&'a FileSpec, String)> {
+    if !host.is_alive(component) {
+        return Vec::new();
+    }
+    let files = host.wanted.files.iter().filter(|file| file.component == component).filter(is_small);
+    let read = files.filter(|file| !is_unit(file) && !swap_steps::is_copy(&file.path));
+    let different: Vec<(&FileSpec, Difference)> =
+        read.filter_map(|file| Some((file, file_difference(host, file)?))).collect();
+    if !different.iter().any(|(_, difference)| difference.is_of_content()) {
+        return Vec::new();
+    }
+    let moves = |(file, difference): &(&FileSpec, Difference)| difference.is_of_content() || stays(&file.path);
+    let line =
+        |(file, difference): (&'a FileSpec, Difference)| (file, format!("{}: {}", file.path, difference.describe()));
+    different.into_iter().filter(moves).map(line).collect()
+}
+
+/// Whether a file lies at the same path whatever it holds: certificates, keys, and what encrypts Secrets.
+fn stays(path: &str) -> bool {
+    path.starts_with("/etc/kubernetes/ssl/") || path.starts_with("/etc/kubernetes/etcd/")
 }
 
 fn is_unit(file: &FileSpec) -> bool {
@@ -206,7 +234,7 @@ pub(super) fn payloads(host: &HostInput<'_>, plan: &mut Plan) {
         let Some(difference) = file_difference(host, file) else { continue };
         let line = format!("{}: {}", file.path, difference.describe());
         if host.is_alive(file.component) && difference.is_of_content() {
-            plan.refusals.push(host.refusal(format!("file {}", file.path), ALIVE, vec![line]));
+            plan.refusals.push(host.refusal(format!("file {}", file.path), PROGRAM, vec![line]));
             continue;
         }
         let Some(payload) = host.input.sources.files.get(digest) else {

@@ -3,7 +3,7 @@
 use crate::base::{NodeName, StepId};
 use crate::desired::{DesiredHost, DesiredImage, UnitSpec};
 use crate::host::{Change, LogSource, Transfer};
-use crate::state::{Component, Content, HostSnapshot, ImageStore};
+use crate::state::{Component, Content, HostSnapshot, ImageStore, ObservedSwap};
 
 use super::step::{Action, Plan, Step};
 use super::{Input, Refusal, cluster_steps, container_steps, file_steps, missing_image, runtime_steps, swap_steps};
@@ -31,8 +31,16 @@ impl HostInput<'_> {
         match component {
             Component::Kubelet => self.kubelet_is_active(),
             Component::Runtime | Component::Kernel | Component::Base | Component::Cni => false,
-            container => self.snapshot.containers.get(container.as_str()).is_some_and(|container| container.running),
+            container => {
+                let name = container.as_str();
+                self.is_replaced_now(name) || self.snapshot.containers.get(name).is_some_and(|seen| seen.running)
+            }
         }
+    }
+
+    /// Whether a replacement of the component was begun and has not ended: what was seen of it may be of either.
+    pub fn is_replaced_now(&self, name: &str) -> bool {
+        self.snapshot.swaps.get(name).is_some_and(|swap| !matches!(swap, ObservedSwap::Reverted(_)))
     }
 
     /// Whether kubelet runs: from then on the host carries pods.
@@ -71,10 +79,6 @@ impl HostInput<'_> {
         }
     }
 }
-
-/// Why a difference stays as it is.
-pub(super) const ALIVE: &str =
-    "it belongs to a component that runs, and changing a running component is not supported yet";
 
 /// Adds all steps of a host, in the order in which people read them.
 pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {

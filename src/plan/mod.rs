@@ -99,7 +99,7 @@ pub struct Input<'a> {
     pub sources: &'a Sources,
     /// What was.
     pub history: &'a History,
-    /// Certificates of a cluster that has run and that no longer say what they must, or run out.
+    /// Certificates of a cluster that has run and that were made anew.
     pub renewals: &'a [RenewalDue],
     /// Whether pods may wait for images that nobody has.
     pub allow_missing_images: bool,
@@ -123,7 +123,6 @@ pub fn make(input: &Input<'_>) -> Plan {
     let mut plan = Plan::default();
     refusal::topology(input, &mut plan);
     upgrade_rules::add(input, &mut plan);
-    refusal::certificates(input, &mut plan);
     refusal::kinds(input, &mut plan);
     for (name, wanted) in &input.desired.hosts {
         if let Some(snapshot) = input.snapshot(name) {

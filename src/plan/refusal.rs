@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{NodeName, StepId};
-use crate::pki::RenewalReason;
 use crate::state::{ObjectKey, ObservedApi, Resource, ResourceKind};
 
 use super::{Input, Plan, Step, addon_steps};
@@ -99,21 +98,6 @@ fn added_member(name: &NodeName) -> Refusal {
                 .into(),
         hint: format!("give {name} the role worker only, or take it out of cluster.yml"),
         details: Vec::new(),
-    }
-}
-
-/// Certificates that say something else than `cluster.yml` needs. Those that only grow old are warned of, not refused.
-pub(super) fn certificates(input: &Input<'_>, plan: &mut Plan) {
-    for due in input.renewals {
-        let RenewalReason::Outdated(difference) = &due.reason else { continue };
-        plan.refusals.push(Refusal {
-            host: None,
-            subject: format!("certificate {}", due.name),
-            reason: "it no longer fits cluster.yml, and renewing what a running component uses is not supported yet"
-                .into(),
-            hint: "undo the change in cluster.yml that asks for it".into(),
-            details: vec![difference.clone()],
-        });
     }
 }
 

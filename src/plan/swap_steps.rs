@@ -35,7 +35,8 @@ pub(super) fn swap_container(
     };
     let (files, lines) = copies(host, component);
     let proof = Proof { probes: vec![probe(component)], stays_seconds: CONTAINER_STAYS };
-    let change = Change::Swap(Box::new(Swap { replacement, files, proof, patience_seconds: PATIENCE }));
+    let reads = reads(host, component);
+    let change = Change::Swap(Box::new(Swap { replacement, reads, files, proof, patience_seconds: PATIENCE }));
     let title = format!("replace container {}", spec.name);
     let reason = summary(&differences);
     let step = host.step(&format!("container/{}", spec.name), title, reason, Action::Change(vec![change]));
@@ -82,9 +83,11 @@ pub(super) fn swap_kubelet(host: &HostInput<'_>, unit: &UnitSpec) -> Option<Step
     };
     let proof = Proof { probes: vec![probe(Component::Kubelet), node], stays_seconds: KUBELET_STAYS };
     let mut details = file_steps::differences(host, Component::Kubelet);
+    details.extend(file_steps::read_anew(host, Component::Kubelet).into_iter().map(|(_, line)| line));
     details.extend(copies);
     let replacement = Replacement::Unit { name: unit.name.clone(), unit_file, links };
-    let change = Change::Swap(Box::new(Swap { replacement, files, proof, patience_seconds: PATIENCE }));
+    let reads = reads(host, Component::Kubelet);
+    let change = Change::Swap(Box::new(Swap { replacement, reads, files, proof, patience_seconds: PATIENCE }));
     let title = format!("replace {}", unit.name);
     let reason = summary(&details);
     let step = host.step(&format!("unit/{}", unit.name), title, reason, Action::Change(vec![change]));
@@ -93,7 +96,12 @@ pub(super) fn swap_kubelet(host: &HostInput<'_>, unit: &UnitSpec) -> Option<Step
 
 /// Whether kubelet runs in a living cluster and shall run otherwise.
 pub(super) fn kubelet_is_swapped(host: &HostInput<'_>) -> bool {
-    host.is_alive(Component::Kubelet) && !file_steps::differences(host, Component::Kubelet).is_empty()
+    let differs = || !file_steps::differences(host, Component::Kubelet).is_empty();
+    host.is_alive(Component::Kubelet) && (differs() || !file_steps::read_anew(host, Component::Kubelet).is_empty())
+}
+
+fn reads(host: &HostInput<'_>, component: Component) -> Vec<FileSpec> {
+    file_steps::read_anew(host, component).into_iter().map(|(file, _)| file.clone()).collect()
 }
 
 /// Files that only tell people what runs: they change with it.

@@ -74,7 +74,7 @@ fn swap(spec: ContainerSpec, patience_seconds: u32, stays_seconds: u32) -> Chang
     let probes = vec![Probe::Http { port: PORT, path: "/healthz".into() }];
     let proof = Proof { probes, stays_seconds };
     let replacement = Replacement::Container(Box::new(spec));
-    Change::Swap(Box::new(Swap { replacement, files: vec![record], proof, patience_seconds }))
+    Change::Swap(Box::new(Swap { replacement, reads: Vec::new(), files: vec![record], proof, patience_seconds }))
 }
 
 struct Subject {
@@ -274,7 +274,13 @@ fn every_component_of_a_node_is_replaced_and_a_bad_kubelet_is_not() {
         let proof = Proof { probes: vec![probe(name)], stays_seconds: 1 };
         let change = |spec, patience_seconds| {
             let proof = proof.clone();
-            Change::Swap(Box::new(Swap { replacement: replacement(spec), files: Vec::new(), proof, patience_seconds }))
+            Change::Swap(Box::new(Swap {
+                replacement: replacement(spec),
+                reads: Vec::new(),
+                files: Vec::new(),
+                proof,
+                patience_seconds,
+            }))
         };
         subject.make(&change(spec.clone(), 60)).unwrap();
         spec.arguments.push("--no-such-flag".into());
@@ -301,7 +307,7 @@ fn kubelet(subject: &Subject) {
         let probes = vec![Probe::Http { port: 10248, path: "/healthz".into() }, node];
         let replacement = Replacement::Unit { name: "kubelet.service".into(), unit_file, links };
         let proof = Proof { probes, stays_seconds: 3 };
-        Change::Swap(Box::new(Swap { replacement, files: Vec::new(), proof, patience_seconds: 20 }))
+        Change::Swap(Box::new(Swap { replacement, reads: Vec::new(), files: Vec::new(), proof, patience_seconds: 20 }))
     };
     let commented = format!("# Another one.\n{unit}");
     subject.make(&change(commented.clone(), V1_34)).unwrap();

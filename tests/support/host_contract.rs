@@ -363,6 +363,7 @@ pub async fn a_container_is_made_started_and_removed(subject: Subject) {
 pub fn swap_change(wanted: &ContainerSpec, record: &str) -> Change {
     Change::Swap(Box::new(Swap {
         replacement: Replacement::Container(Box::new(wanted.clone())),
+        reads: Vec::new(),
         files: vec![file(record, Owner::ROOT, 0o600, &wanted.oom_score_adj.to_string())],
         proof: Proof { probes: Vec::new(), stays_seconds: 0 },
         patience_seconds: 10,

@@ -16,7 +16,8 @@ pub(super) fn replace(node: &NodeName, machine: &mut Machine, swap: &Swap, half:
     settle(machine, &name);
     let ended = match &swap.replacement {
         Replacement::Container(spec) | Replacement::BesideOld(spec) => {
-            if machine.state.containers.get(&name).is_some_and(|seen| seen.label == label(spec)) {
+            let is_there = machine.state.containers.get(&name).is_some_and(|seen| seen.label == label(spec));
+            if swap.reads.is_empty() && is_there {
                 return Ok(());
             }
             create_as(machine, spec, &next_name(&name)).map_err(refused)?;
@@ -32,7 +33,7 @@ pub(super) fn replace(node: &NodeName, machine: &mut Machine, swap: &Swap, half:
     let log = vec![format!("{name} of this version fails here")];
     match ended {
         Ended::Done => {
-            swap.files.iter().try_for_each(|file| write(machine, file)).map_err(refused)?;
+            swap.reads.iter().chain(&swap.files).try_for_each(|file| write(machine, file)).map_err(refused)?;
             Ok(())
         }
         Ended::Reverted => {

@@ -51,7 +51,7 @@ pub struct SnapshotInput<'a> {
 
 /// The cluster that snapshots are of, as the state folder and the file know it.
 pub(super) fn identity(input: &SnapshotInput<'_>) -> Result<SnapshotCluster, OperationError> {
-    let request = PkiRequest { cluster: &input.loaded.cluster, renewal: Renewal::Report };
+    let request = PkiRequest { cluster: &input.loaded.cluster, renewal: Renewal::Keep };
     let stored = keys::material(input.state);
     if stored.is_empty() {
         return Err(SnapshotError::NoCluster.into());
