@@ -6,7 +6,7 @@ use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
 use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
-use super::{cluster_steps, swap_steps};
+use super::{cluster_steps, snapshot_steps, swap_steps};
 
 /// What has to be done about a container.
 enum Need {
@@ -19,7 +19,13 @@ enum Need {
 
 fn need(host: &HostInput<'_>, spec: &ContainerSpec) -> Option<Need> {
     let Some(seen) = host.snapshot.containers.get(&spec.name) else { return Some(Need::Run { reason: "missing" }) };
-    let differences = container_differences(spec, seen);
+    let mut differences = container_differences(spec, seen);
+    if host.input.restoration.is_some() && snapshot_steps::is_stopped(&spec.name) {
+        differences.retain(|difference| !seen.irregularities.contains(difference));
+        if differences.is_empty() {
+            return None;
+        }
+    }
     if differences.is_empty() {
         let reason = || format!("{} (exit code {})", seen.status, seen.exit_code.unwrap_or_default());
         return (!seen.running).then(|| Need::Start { reason: reason() });

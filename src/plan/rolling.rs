@@ -1,5 +1,7 @@
 //! In what order what runs is replaced, so that the cluster goes on serving.
 
+mod restore;
+
 use std::collections::BTreeSet;
 
 use crate::base::{KubernetesVersion, Minor, NodeName, StepId};
@@ -10,7 +12,7 @@ use crate::state::{ObjectKey, ObservedApi};
 use super::Input;
 use super::cluster_steps::{host_id, live, wait};
 use super::drain::{drain_steps, uncordon_step};
-use super::label_steps::{self, LABEL_NAMESPACES};
+use super::label_steps::{self, LABEL_NAMESPACES, UNLABEL_NAMESPACES};
 use super::snapshot_steps::snapshot_step;
 use super::step::{Action, Condition, Plan, Step};
 
@@ -34,8 +36,15 @@ enum Phase {
 }
 
 impl Phase {
-    /// One node at a time.
-    const CONTROL_PLANE: [Self; 4] = [Self::ApiProxy, Self::Etcd, Self::Apiserver, Self::Controllers];
+    /// Those of the control plane, one node at a time in each.
+    fn in_order(input: &Input<'_>) -> [Self; 4] {
+        match (input.history.goes_back, input.restoration) {
+            (false, _) => [Self::ApiProxy, Self::Etcd, Self::Apiserver, Self::Controllers],
+            (true, None) => [Self::Controllers, Self::Apiserver, Self::Etcd, Self::ApiProxy],
+            // None of them runs, and controllers get healthy through an apiserver.
+            (true, Some(_)) => [Self::Apiserver, Self::Controllers, Self::Etcd, Self::ApiProxy],
+        }
+    }
 
     fn of(name: &str) -> Self {
         match name {
@@ -73,8 +82,8 @@ fn moves(plan: &Plan) -> Vec<Move> {
 /// Puts all replacements in order. Everything that they need is on all hosts before the first one begins. Gives what has to
 /// be over before it can be seen whether pods are back, which moved with the nodes that were replaced below them.
 pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
-    let moves = moves(plan);
-    if moves.is_empty() {
+    let mut moves = moves(plan);
+    if moves.is_empty() && input.restoration.is_none() {
         return Vec::new();
     }
     let mut edges = Edges { before: staging(plan), ..Edges::default() };
@@ -92,21 +101,22 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     if nodes_first {
         ends = nodes(input, plan, &moves, &mut edges);
     }
-    let mut phases = Phase::CONTROL_PLANE;
-    if input.history.goes_back {
-        phases.reverse();
+    if let Some(restoration) = input.restoration {
+        restore::data(input, restoration, plan, &mut moves, &mut edges);
     }
-    for phase in phases {
+    for phase in Phase::in_order(input) {
         if phase == Phase::Etcd {
             snapshot(input, plan, &moves, &mut edges);
-        }
-        if phase == Phase::Apiserver {
-            label_namespaces(input, plan, &mut edges);
-        }
-        if phase == Phase::Etcd {
             gates(input, plan, &moves);
         }
+        if phase == Phase::Apiserver && !input.history.goes_back {
+            label_namespaces(input, plan, &mut edges);
+        }
         control_plane(input, plan, &moves, phase, &mut edges);
+        if phase == Phase::Apiserver && input.history.goes_back {
+            unlabel_namespaces(input, plan, &mut edges);
+            restore::kubelets(input, plan, (&moves, nodes_first), &edges);
+        }
     }
     if !nodes_first {
         ends = nodes(input, plan, &moves, &mut edges);
@@ -122,7 +132,8 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
 fn snapshot(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edges) {
     let minor_changes = input.crossing.is_some();
     let etcd_changes = moves.iter().any(|step| step.phase == Phase::Etcd);
-    let Some(spec) = input.snapshot.clone().filter(|_| minor_changes || etcd_changes) else { return };
+    let wanted = (minor_changes || etcd_changes) && input.restoration.is_none();
+    let Some(spec) = input.snapshot.clone().filter(|_| wanted) else { return };
     let reason = if etcd_changes { "etcd is about to be replaced" } else { "another minor version is about to come" };
     let step = snapshot_step(spec, reason);
     edges.follow(vec![step.id.clone()]);
@@ -133,6 +144,13 @@ fn snapshot(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edge
 fn label_namespaces(input: &Input<'_>, plan: &mut Plan, edges: &mut Edges) {
     let report = input.crossing.and_then(|crossing| crossing.pod_security.as_ref());
     let Some(step) = report.and_then(|report| label_steps::label_namespaces(report, Vec::new())) else { return };
+    edges.follow(vec![step.id.clone()]);
+    plan.steps.push(step);
+}
+
+/// What was put on namespaces on the way there goes once policies are what keeps pods again.
+fn unlabel_namespaces(input: &Input<'_>, plan: &mut Plan, edges: &mut Edges) {
+    let Some(step) = label_steps::unlabel_namespaces(input.unlabelled) else { return };
     edges.follow(vec![step.id.clone()]);
     plan.steps.push(step);
 }
@@ -317,7 +335,7 @@ fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -
 /// Add-ons come when all nodes have what they may need; what only waits for a node does not wait for them.
 fn addons_last(plan: &mut Plan, ends: &[StepId]) {
     let is_addon = |step: &Step| matches!(step.action, Action::Apply(_) | Action::Note(_) | Action::RequireKinds(_));
-    let applies = |step: &Step| is_addon(step) && step.id.0 != LABEL_NAMESPACES;
+    let applies = |step: &Step| is_addon(step) && ![LABEL_NAMESPACES, UNLABEL_NAMESPACES].contains(&step.id.0.as_str());
     let addons: BTreeSet<StepId> = plan.steps.iter().filter(|step| applies(step)).map(|step| step.id.clone()).collect();
     let hosts: BTreeSet<StepId> =
         plan.steps.iter().filter(|step| step.host.is_some()).map(|step| step.id.clone()).collect();

@@ -27,7 +27,7 @@ fn a_patch_survives_a_death_at_every_host_call() {
 }
 
 /// Components by host in the order in which they are replaced, as far as edges say it.
-fn replaced(plan: &Plan) -> Vec<String> {
+pub fn replaced(plan: &Plan) -> Vec<String> {
     let swaps = |step: &provision::plan::Step| match &step.action {
         Action::Change(changes) => changes.iter().any(|change| matches!(change, Change::Swap(_))),
         _ => false,
@@ -134,7 +134,7 @@ fn back(
 }
 
 /// What runs on all hosts: images by container, and kubelet's link.
-fn running(stage: &Stage<'_>) -> Vec<String> {
+pub fn running(stage: &Stage<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (node, machine) in stage.world.machines.lock().unwrap().iter() {
         machine.by_hand(|state| {
