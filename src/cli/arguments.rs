@@ -51,11 +51,17 @@ pub enum Command {
         /// The generation to go back to; without it the one before the last upgrade.
         #[arg(long, value_name = "NUMBER")]
         to: Option<u32>,
+        /// Replace etcd's data with the snapshot that was taken before the upgrade. What was written after it is lost.
+        #[arg(long)]
+        restore_snapshot: bool,
+        /// Do not ask: everything after this snapshot may be lost. NAME must be the name of the snapshot that is restored.
+        #[arg(long, value_name = "NAME", requires = "restore_snapshot")]
+        accept_loss_since: Option<String>,
         /// Seconds that a step waits for what it has started.
         #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
         step_timeout: u64,
         /// Do not ask before changing something.
-        #[arg(long, short)]
+        #[arg(long, short, conflicts_with = "restore_snapshot")]
         yes: bool,
     },
     /// List the images that this cluster needs, one a line.

@@ -28,7 +28,8 @@ use super::arguments::{
     Arguments, BundleCommand, CheckCommand, Command, Common, Connect, EtcdCommand, Lenience, NetworkCheck,
     OnFailureChoice, Progress,
 };
-use super::{exit, past, snapshots};
+use super::snapshots::{self, Typed};
+use super::{exit, past};
 
 /// Runs a command to its exit code.
 pub(super) fn run(arguments: Arguments) -> ExitCode {
@@ -39,8 +40,10 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
             let manner = Manner { patience: Duration::from_secs(step_timeout), yes };
             block_on(up(&connect, lenience, on_failure, manner))
         }
-        Command::Rollback { connect, to, step_timeout, yes } => {
-            block_on(rollback(&connect, to, Manner { patience: Duration::from_secs(step_timeout), yes }))
+        Command::Rollback { connect, to, restore_snapshot, accept_loss_since, step_timeout, yes } => {
+            let manner = Manner { patience: Duration::from_secs(step_timeout), yes };
+            let restore = restore_snapshot.then_some(accept_loss_since.as_deref());
+            block_on(rollback(&connect, to, restore, manner))
         }
         Command::Images { common, kubernetes_version, targets, network_check } => {
             let extras = Extras { network_check, ..Extras::default() };
@@ -202,6 +205,7 @@ impl Invocation {
             events: &self.console,
             allow_missing_images: false,
             back_to: None,
+            restoration: None,
         }
     }
 
@@ -288,7 +292,7 @@ async fn up(connect: &Connect, lenience: Lenience, on_failure: Option<OnFailureC
         say_error(error);
         say("Taking back what was upgraded.\n");
         folder.next_run(Holder::this_process(new_run()?))?;
-        go_back(connect, &mut folder, None, Manner { yes: true, ..manner }).await?;
+        go_back(connect, &mut folder, None, None, Manner { yes: true, ..manner }).await?;
         return Ok(exit::FAILED);
     }
     match result? {
@@ -306,15 +310,25 @@ fn goes_back(on_failure: Option<OnFailureChoice>, loaded: &Loaded) -> bool {
     }
 }
 
-async fn rollback(connect: &Connect, to: Option<u32>, manner: Manner) -> Result<u8> {
+/// Whether etcd's data goes back too; with the name of the snapshot after which everything may be lost, where nobody shall be
+/// asked.
+type Restore<'a> = Option<Option<&'a str>>;
+
+async fn rollback(connect: &Connect, to: Option<u32>, restore: Restore<'_>, manner: Manner) -> Result<u8> {
     let setup = setup(&connect.common);
     let holder = Holder::this_process(new_run()?);
     let mut folder = StateFolder::open(Arc::new(RealDisk), &setup.state_folder(), holder)?;
-    go_back(connect, &mut folder, to, manner).await
+    go_back(connect, &mut folder, to, restore, manner).await
 }
 
 /// What cluster.yml says now is of no interest: it may be what made the trouble.
-async fn go_back(connect: &Connect, folder: &mut StateFolder, to: Option<u32>, manner: Manner) -> Result<u8> {
+async fn go_back(
+    connect: &Connect,
+    folder: &mut StateFolder,
+    to: Option<u32>,
+    restore: Restore<'_>,
+    manner: Manner,
+) -> Result<u8> {
     let setup = setup(&connect.common);
     let run = folder.run().clone();
     let state = folder.state().clone();
@@ -327,7 +341,14 @@ async fn go_back(connect: &Connect, folder: &mut StateFolder, to: Option<u32>, m
     let survey = SurveyInput { back_to: Some(target), ..invocation.survey_input(&state) };
     let patience = manner.patience;
     let input = UpInput { survey, run, consent: &consent, cancellation: &cancellation, patience };
-    let result = ops::rollback(folder, &input).await;
+    let result = match restore {
+        None => ops::rollback(folder, &input).await,
+        Some(accepted) => {
+            let cluster = &invocation.loaded.cluster.name;
+            let typed = Typed { console: &invocation.console, cluster, accepted };
+            ops::rollback_with_snapshot(folder, &input, &typed).await
+        }
+    };
     interrupts.abort();
     invocation.console.finish();
     let config = invocation.setup.config.display();

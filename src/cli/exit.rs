@@ -48,6 +48,7 @@ fn snapshot_code(error: &SnapshotError) -> u8 {
         SnapshotError::NotTaken(_) | SnapshotError::NotRestored { .. } => FAILED,
         SnapshotError::NotVerified(_) => CHANGES,
         SnapshotError::NoCluster
+        | SnapshotError::NoneOf(_)
         | SnapshotError::Unreachable(_)
         | SnapshotError::NoMember { .. }
         | SnapshotError::Unusable { .. }

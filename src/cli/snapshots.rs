@@ -128,7 +128,7 @@ async fn restore(connect: &Connect, name: &str, accepted: Option<&str>, patience
     let state = folder.state().clone();
     let input = session.input(&state, patience);
     let cluster = &session.invocation.loaded.cluster.name;
-    let consent = Typed { console: &session.invocation.console, cluster, accepted: accepted.is_some() };
+    let consent = Typed { console: &session.invocation.console, cluster, accepted };
     let restored = session.finish(ops::restore_snapshot(&mut folder, &input, &name, &consent)).await?;
     say(&format!(
         "Cluster {cluster} is back at snapshot {name} of {}.\nThe data before is kept on each etcd host: {}\n{}\n",
@@ -139,11 +139,12 @@ async fn restore(connect: &Connect, name: &str, accepted: Option<&str>, patience
     Ok(exit::SUCCESS)
 }
 
-/// Consent that cannot be given by habit: the cluster's name, typed.
-struct Typed<'a> {
-    console: &'a Console,
-    cluster: &'a str,
-    accepted: bool,
+/// Consent that cannot be given by habit: the cluster's name, typed, or the name of the snapshot, given beforehand.
+pub(super) struct Typed<'a> {
+    pub console: &'a Console,
+    pub cluster: &'a str,
+    /// The snapshot after which everything may be lost.
+    pub accepted: Option<&'a str>,
 }
 
 impl LossConsent for Typed<'_> {
@@ -154,11 +155,15 @@ impl LossConsent for Typed<'_> {
                 self.cluster, record.created
             );
             self.console.suspend(|| say(&format!("{plan}\n{loss}")));
-            if self.accepted {
-                return true;
+            if let Some(accepted) = self.accepted {
+                if accepted != record.name.as_str() {
+                    say(&format!("--accept-loss-since names {accepted}, and {} would be restored.\n", record.name));
+                }
+                return accepted == record.name.as_str();
             }
             if !std::io::stdin().is_terminal() {
-                say("Standard input is no terminal: give --accept-loss-since NAME to carry this out.\n");
+                let name = &record.name;
+                say(&format!("Standard input is no terminal: give --accept-loss-since {name} to carry this out.\n"));
                 return false;
             }
             self.console.suspend(|| {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::base::{Epoch, NodeName};
 use crate::desired::NodeMetadata;
 use crate::kubeapi::{Eviction, EvictionAnswer, KubeApiError, PodTrouble};
-use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind};
+use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind, StoredObject};
 
 pub use trial::TrialEndpoints;
 pub use tunnel::{Credentials, TunnelEndpoints};
@@ -54,6 +54,9 @@ pub trait ReadEndpoints: Send + Sync {
 
     /// Whether this node's member serves reads and writes.
     fn etcd_health<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;
+
+    /// The objects that etcd has below `/registry/KEYS/`, as any member with a quorum gives them.
+    fn stored<'a>(&'a self, keys: &'a str) -> BoxFuture<'a, Result<Vec<StoredObject>, EndpointError>>;
 
     /// Whether this node's apiserver answers at all. That its port is open says nothing: it opens it long before it serves.
     fn api_answers<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>>;

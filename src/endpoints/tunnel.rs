@@ -17,7 +17,7 @@ use crate::kubeapi::{Eviction, EvictionAnswer, KubeApi, KubeApiError, PodTrouble
 use crate::pki::{
     self, Authority, Identity, KeyMaker, Material, MaterialName, PkiError, RUN_LIFETIME_SECONDS, Subject, Validity,
 };
-use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind};
+use crate::state::{Deletion, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind, StoredObject};
 
 use super::kinds::Kinds;
 use super::repeat::{PAUSE, until_taken};
@@ -162,6 +162,16 @@ impl TunnelEndpoints {
     }
 }
 
+impl TunnelEndpoints {
+    async fn stored_on(&self, node: &NodeName, keys: &str) -> Result<Vec<StoredObject>, EndpointError> {
+        let prefix = format!("/registry/{keys}/");
+        let pairs = self.member(node).await?.range(&prefix).await;
+        let pairs = pairs.map_err(|error| EndpointError::of(format!("reading {prefix} of etcd on {node}"), &error))?;
+        let name = |key: &[u8]| String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
+        Ok(pairs.into_iter().map(|(key, value)| StoredObject { name: name(&key), value }).collect())
+    }
+}
+
 impl ReadEndpoints for TunnelEndpoints {
     fn etcd_members(&self) -> BoxFuture<'_, Result<BTreeMap<String, ObservedEtcdMember>, EndpointError>> {
         Box::pin(async move {
@@ -177,6 +187,20 @@ impl ReadEndpoints for TunnelEndpoints {
         Box::pin(async move {
             let health = self.member(node).await?.health().await;
             health.map_err(|error| EndpointError::of(format!("etcd of {node}"), &error))
+        })
+    }
+
+    fn stored<'a>(&'a self, keys: &'a str) -> BoxFuture<'a, Result<Vec<StoredObject>, EndpointError>> {
+        Box::pin(async move {
+            let mut failure = EndpointError { operation: "reading etcd".into(), reason: "no etcd host".into() };
+            // It may be much: not from all of them at once.
+            for node in &self.etcd_members {
+                match self.stored_on(node, keys).await {
+                    Ok(objects) => return Ok(objects),
+                    Err(error) => failure = error,
+                }
+            }
+            Err(failure)
         })
     }
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use base64::DecodeError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use crate::state::ObservedEtcdMember;
@@ -65,6 +68,31 @@ struct Header {
     member_id: String,
 }
 
+/// `/v3/kv/range`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Range {
+    #[serde(default)]
+    kvs: Vec<KeyValue>,
+    /// Whether there are more keys than were asked for.
+    #[serde(default)]
+    pub more: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeyValue {
+    key: String,
+    #[serde(default)]
+    value: String,
+}
+
+impl Range {
+    /// Keys with values; what is no base64 is none of etcd's.
+    pub fn pairs(self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, DecodeError> {
+        let pair = |pair: KeyValue| Ok((STANDARD.decode(pair.key)?, STANDARD.decode(pair.value)?));
+        self.kvs.into_iter().map(pair).collect()
+    }
+}
+
 /// `/health`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Health {
@@ -121,6 +149,15 @@ mod tests {
         assert_eq!(members["h1"].id, "91bc3c398fb3c146");
         assert!(members["h1"].started);
         assert!(!members["https://10.0.0.2:2380"].started);
+    }
+
+    #[test]
+    fn keys_and_values_are_decoded() {
+        let text = r#"{"header":{},"kvs":[{"key":"L2E=","value":"AAE=","version":"1"},{"key":"L2I="}],"more":true,"count":"9"}"#;
+        let range: Range = serde_json::from_str(text).unwrap();
+        assert!(range.more);
+        assert_eq!(range.pairs().unwrap(), [(b"/a".to_vec(), vec![0, 1]), (b"/b".to_vec(), Vec::new())]);
+        assert!(!serde_json::from_str::<Range>(r#"{"header":{}}"#).unwrap().more);
     }
 
     #[test]

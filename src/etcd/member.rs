@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-use super::answers::{Health, MemberList, Status};
+use super::answers::{Health, MemberList, Range, Status};
 use super::{EtcdError, EtcdStatus};
 use crate::base::NodeName;
 use crate::host::ReadHost;
 use crate::https::{Answer, ClientTls, Connection};
 use crate::state::ObservedEtcdMember;
+
+/// Keys of one piece of a range.
+const AT_ONCE: u32 = 500;
 
 /// An etcd member through one connection. Cheap to clone; has no way to change anything.
 #[derive(Debug, Clone)]
@@ -41,13 +47,13 @@ impl EtcdMember {
     /// All members of the cluster as this one knows them, by name; it answers without a quorum too. A member that has
     /// never started has no name yet and stands under its first peer URL.
     pub async fn members(&self) -> Result<BTreeMap<String, ObservedEtcdMember>, EtcdError> {
-        let list: MemberList = self.call("the members", "/v3/cluster/member/list").await?;
+        let list: MemberList = self.call("the members", "/v3/cluster/member/list", &json!({})).await?;
         Ok(list.observed())
     }
 
     /// Version, leader, size and troubles of this member.
     pub async fn status(&self) -> Result<EtcdStatus, EtcdError> {
-        Ok(self.call::<Status>("the status", "/v3/maintenance/status").await?.into())
+        Ok(self.call::<Status>("the status", "/v3/maintenance/status", &json!({})).await?.into())
     }
 
     /// Whether this member serves reads that a quorum agrees to, and has no alarm.
@@ -65,8 +71,36 @@ impl EtcdMember {
         Err(EtcdError::Refused { host: self.host.clone(), operation: OPERATION, status: answer.status, message })
     }
 
-    async fn call<T: DeserializeOwned>(&self, operation: &'static str, path: &str) -> Result<T, EtcdError> {
-        let answer = self.send(operation, Method::POST, path, Bytes::from_static(b"{}")).await?;
+    /// All keys that begin with this one, and their values, as a quorum has them. Read piece by piece.
+    pub async fn range(&self, prefix: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EtcdError> {
+        const OPERATION: &str = "a range of keys";
+        let malformed = |error: base64::DecodeError| EtcdError::Malformed {
+            host: self.host.clone(),
+            operation: OPERATION,
+            reason: error.to_string(),
+        };
+        let end = STANDARD.encode(after(prefix.as_bytes()));
+        let (mut pairs, mut from) = (Vec::new(), prefix.as_bytes().to_vec());
+        loop {
+            let body = json!({ "key": STANDARD.encode(&from), "range_end": end, "limit": AT_ONCE });
+            let range: Range = self.call(OPERATION, "/v3/kv/range", &body).await?;
+            let more = range.more;
+            pairs.extend(range.pairs().map_err(malformed)?);
+            match pairs.last() {
+                // The next key there can be.
+                Some((last, _)) if more => from = [last.as_slice(), b"\0"].concat(),
+                _ => return Ok(pairs),
+            }
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, EtcdError> {
+        let answer = self.send(operation, Method::POST, path, Bytes::from(body.to_string())).await?;
         if !answer.status.is_success() {
             return Err(self.refused(operation, &answer));
         }
@@ -91,4 +125,14 @@ impl EtcdMember {
         let message = String::from_utf8_lossy(&answer.body).trim().to_owned();
         EtcdError::Refused { host: self.host.clone(), operation, status: answer.status, message }
     }
+}
+
+/// The first key that does not begin with this one, which must not be empty.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    if let Some(last) = end.last_mut() {
+        // Paths are text: no byte of theirs is the last there is.
+        *last = last.saturating_add(1);
+    }
+    end
 }

@@ -95,10 +95,31 @@ impl StateFolder {
 
     /// Begins a generation, or goes on with the one that is aimed at where it is for the same text and pins.
     pub fn begin_generation(&mut self, config: &str, pins: Pins) -> Result<GenerationNumber, JournalError> {
-        if let Some(aimed) = self.state.aimed().filter(|aimed| aimed.config == config && aimed.lock.pins == pins) {
+        self.begin(config, pins, None)
+    }
+
+    /// The same on the way back to an earlier generation, whose text and pins these are.
+    pub fn begin_return(
+        &mut self,
+        to: GenerationNumber,
+        config: &str,
+        pins: Pins,
+    ) -> Result<GenerationNumber, JournalError> {
+        self.begin(config, pins, Some(to))
+    }
+
+    fn begin(
+        &mut self,
+        config: &str,
+        pins: Pins,
+        back_to: Option<GenerationNumber>,
+    ) -> Result<GenerationNumber, JournalError> {
+        let is_same =
+            |aimed: &&Generation| aimed.config == config && aimed.lock.pins == pins && aimed.lock.back_to == back_to;
+        if let Some(aimed) = self.state.aimed().filter(is_same) {
             return Ok(aimed.number);
         }
-        let generation = self.next_generation(config, pins);
+        let generation = self.next_generation(config, pins, back_to);
         let folder = self.path.join(GENERATIONS);
         let path = folder.join(generation.number.to_string());
         let lock = to_json(&path.join(LOCK_FILE), &generation.lock)?;
@@ -173,11 +194,11 @@ impl StateFolder {
         &*self.disk.0
     }
 
-    fn next_generation(&self, config: &str, pins: Pins) -> Generation {
+    fn next_generation(&self, config: &str, pins: Pins, back_to: Option<GenerationNumber>) -> Generation {
         let last = self.state.generations.last().map_or(0, |generation| generation.number.0);
         let (run, parent) = (self.run.run.clone(), self.state.current);
         let (tool, config_digest) = (tool_version(), Digest::of(config));
-        let lock = GenerationLock { format: FORMAT, tool, run, parent, config: config_digest, pins };
+        let lock = GenerationLock { format: FORMAT, tool, run, parent, back_to, config: config_digest, pins };
         Generation { number: GenerationNumber(last + 1), config: config.to_owned(), lock }
     }
 }

@@ -55,6 +55,9 @@ pub struct GenerationLock {
     pub run: RunId,
     /// The generation that was current then; none for the first. The chain of parents is what `rollback` walks.
     pub parent: Option<GenerationNumber>,
+    /// The generation that this one goes back to; none on the way forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<GenerationNumber>,
     /// SHA-256 of the `cluster.yml` beside it: half a file would be another cluster.
     pub config: Digest,
     /// The bytes that every node runs.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::durable::FORMAT;
+use super::generation::GenerationNumber;
 use crate::state::SnapshotName;
 
 /// `restore.json`: stored before the first component stops and emptied after the last one runs, so that an interrupted
@@ -23,6 +24,9 @@ pub struct RestoreIntent {
     pub snapshot: SnapshotName,
     /// Names this restore on the hosts.
     pub stamp: String,
+    /// The generation to which components go back with it; none where etcd's data alone is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<GenerationNumber>,
 }
 
 impl RestoreFile {

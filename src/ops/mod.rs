@@ -21,6 +21,7 @@ mod suppliers;
 mod supply;
 mod survey;
 mod up;
+mod way_back;
 
 pub use addons::{Addons, fetch_addons};
 pub use authorities::Authorities;
@@ -38,7 +39,7 @@ pub use past::{
     Difference, GenerationLine, GenerationState, History, PinChange, RunLine, RunOutcome, difference, generation,
     history, replay_json, replay_plain, run,
 };
-pub use rollback::{rollback, rollback_target};
+pub use rollback::{rollback, rollback_target, rollback_with_snapshot};
 pub use status::{Status, status};
 pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};

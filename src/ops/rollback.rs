@@ -1,12 +1,19 @@
 //! `rollback`: back to what a generation before has meant, by the same way as forward.
 
+use futures::future::BoxFuture;
+
 use crate::journal::{Generation, GenerationNumber, State, StateFolder};
+use crate::plan::Plan;
+use crate::state::SnapshotRecord;
 
-use super::up::{UpInput, UpOutcome, up};
-use super::{Loaded, OperationError};
+use super::etcd_snapshot::{offer, restoration};
+use super::survey::SurveyInput;
+use super::up::{Consent, UpInput, UpOutcome, up};
+use super::{Loaded, LossConsent, OperationError, SnapshotInput};
 
-/// Which generation a rollback goes to: the one that is named; else, where an upgrade was begun and not completed, the one that
-/// it began from; else the parent of the last completed one.
+/// Which generation a rollback goes to: the one that is named; else that of a rollback which was begun and not completed;
+/// else, where an upgrade was begun and not completed, the one that it began from; else the parent of the last completed one,
+/// which is that of the one it has gone back to where it was a rollback itself.
 ///
 /// # Errors
 ///
@@ -20,12 +27,27 @@ pub fn rollback_target(state: &State, named: Option<u32>) -> Result<&Generation,
     if let Some(number) = named {
         return find(state, GenerationNumber(number));
     }
+    let begun = state.restore().and_then(|intent| intent.back_to);
+    if let Some(number) = begun.or(state.aimed().and_then(|aimed| aimed.lock.back_to)) {
+        return find(state, number);
+    }
     if state.aimed().is_some() {
         return Ok(current);
     }
-    let none = || format!("generation {} is the first one; there is none before it", current.number);
-    let parent = current.lock.parent.ok_or_else(|| OperationError::Input(none()))?;
-    find(state, parent)
+    let meant = original(state, current)?;
+    let none = || format!("generation {} is the first one; there is none before it", meant.number);
+    let parent = meant.lock.parent.ok_or_else(|| OperationError::Input(none()))?;
+    original(state, find(state, parent)?)
+}
+
+/// The generation that was gone back to, where this one is a rollback.
+fn original<'a>(state: &'a State, generation: &'a Generation) -> Result<&'a Generation, OperationError> {
+    let mut meant = generation;
+    // Each names an earlier one.
+    while let Some(number) = meant.lock.back_to.filter(|number| *number < meant.number) {
+        meant = find(state, number)?;
+    }
+    Ok(meant)
 }
 
 fn find(state: &State, number: GenerationNumber) -> Result<&Generation, OperationError> {
@@ -39,12 +61,62 @@ fn find(state: &State, number: GenerationNumber) -> Result<&Generation, Operatio
 ///
 /// # Errors
 ///
-/// As for `up`; besides, an add-on file that is no longer what it was then.
+/// As for `up`; besides, an add-on file that is no longer what it was then. A refusal that a snapshot helps over names the
+/// one that there is.
 pub async fn rollback(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
-    if let Some(target) = input.survey.back_to {
-        same_addons(target, input.survey.loaded)?;
+    let Some(target) = input.survey.back_to else { return up(folder, input).await };
+    same_addons(target, input.survey.loaded)?;
+    match up(folder, input).await {
+        Err(OperationError::Refused(mut plan)) if plan.needs_snapshot() => {
+            plan.warnings.push(match offer(&snapshot_input(input), target).await {
+                Some(record) => format!(
+                    "`provision rollback --to {} --restore-snapshot` goes back with snapshot {}; everything that was written \
+                     since {} is lost then",
+                    target.number.0, record.name, record.created
+                ),
+                None => format!("there is no snapshot that was taken of generation {} before it was upgraded", target.number),
+            });
+            Err(OperationError::Refused(plan))
+        }
+        result => result,
     }
-    up(folder, input).await
+}
+
+/// Brings the cluster back to a generation, and etcd's data to the snapshot that was taken before that generation was
+/// upgraded.
+///
+/// # Errors
+///
+/// As for [`rollback`]; where there is no such snapshot, or it does not pass its verification, nothing is touched.
+pub async fn rollback_with_snapshot(
+    folder: &mut StateFolder,
+    input: &UpInput<'_>,
+    consent: &dyn LossConsent,
+) -> Result<UpOutcome, OperationError> {
+    let Some(target) = input.survey.back_to else { return up(folder, input).await };
+    same_addons(target, input.survey.loaded)?;
+    let restoration = restoration(&snapshot_input(input), target).await?;
+    let consent = AskedOnce { consent, record: &restoration.record };
+    let survey = SurveyInput { restoration: Some(&restoration), ..input.survey };
+    up(folder, &UpInput { survey, run: input.run.clone(), consent: &consent, ..*input }).await
+}
+
+/// Consent to a plan that loses what was written after a snapshot.
+struct AskedOnce<'a> {
+    consent: &'a dyn LossConsent,
+    record: &'a SnapshotRecord,
+}
+
+impl Consent for AskedOnce<'_> {
+    fn ask<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, bool> {
+        self.consent.ask(self.record, plan)
+    }
+}
+
+fn snapshot_input<'a>(input: &UpInput<'a>) -> SnapshotInput<'a> {
+    let SurveyInput { loaded, state, reach, now, events, .. } = input.survey;
+    let (run, cancellation, patience) = (input.run.clone(), input.cancellation, input.patience);
+    SnapshotInput { loaded, state, reach, now, run, events, cancellation, patience }
 }
 
 fn same_addons(target: &Generation, loaded: &Loaded) -> Result<(), OperationError> {

@@ -17,9 +17,9 @@ use crate::host::{LookRequest, ReadHost, SharedHost};
 use crate::journal::{self, EtcdRecord, Generation, State};
 use crate::observe::{self, Subject};
 use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
-use crate::plan::{self, History, Limits, Plan, PreflightFinding, Severity};
+use crate::plan::{self, History, Limits, Plan, PreflightFinding, Restoration, Severity};
 use crate::release::Release;
-use crate::state::{HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind, SnapshotName};
+use crate::state::{BEFORE_UPGRADE, HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind, SnapshotName};
 
 use super::connect::{Connections, Reach};
 use super::crossing::crossing;
@@ -29,6 +29,7 @@ use super::load::Loaded;
 use super::pins::{PinInput, Resolved, resolve};
 use super::suppliers::Suppliers;
 use super::supply::{Supplied, supply};
+use super::way_back::{Return, way_back};
 use super::{OperationError, keys};
 
 /// What is known after a look, and what follows from it.
@@ -97,6 +98,8 @@ pub struct SurveyInput<'a> {
     pub allow_missing_images: bool,
     /// The generation that is gone back to, whose configuration `loaded` is; none for the way forward.
     pub back_to: Option<&'a Generation>,
+    /// The snapshot that etcd's data is replaced with on the way back; none where the data stays.
+    pub restoration: Option<&'a Restoration>,
 }
 
 /// Looks at the world and makes the plan. Pre-flight errors of all hosts come together.
@@ -136,7 +139,8 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
         Err(_) => Supplied { bundles: input.bundles.clone(), ..Supplied::default() },
     };
     let crossing = crossing(input, &hosts, endpoints.as_deref()).await?;
-    let seen = Seen { hosts, endpoints, observed, request, unpacked, supplied, findings, crossing };
+    let way_back = way_back(input, &observed, endpoints.as_deref()).await?;
+    let seen = Seen { hosts, endpoints, observed, request, unpacked, supplied, findings, crossing, way_back };
     let mut survey = conclude(input, seen, completion)?;
     if let Some(endpoints) = &survey.endpoints {
         foretell(&mut survey.plan, endpoints.as_ref()).await;
@@ -180,11 +184,12 @@ struct Seen {
     supplied: Supplied,
     findings: Vec<PreflightFinding>,
     crossing: Option<CrossingReport>,
+    way_back: Return,
 }
 
 /// From what was seen to the plan: no I/O besides reading bundles.
 fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Result<Survey, OperationError> {
-    let Seen { hosts, endpoints, observed, request, unpacked, supplied, mut findings, crossing } = seen;
+    let Seen { hosts, endpoints, observed, request, unpacked, supplied, mut findings, crossing, way_back } = seen;
     let cluster = &input.loaded.cluster;
     // What is wrong with the hosts comes first: it may be why nothing can be rendered for them.
     let Rendered { resolved, etcd, desired } = rendered(input, &observed, (unpacked, &supplied), &completion)
@@ -199,6 +204,9 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
         renewals: &completion.renewals,
         allow_missing_images: input.allow_missing_images,
         crossing: crossing.as_ref(),
+        way_back: way_back.losses.as_ref(),
+        unlabelled: &way_back.unlabelled,
+        restoration: input.restoration,
         snapshot: snapshot_spec(snapshot_name(input)?, input.loaded, input.state, &completion.bundle, &observed),
     };
     findings.extend(plan::leftovers(&plan_input));
@@ -222,7 +230,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
 
 /// The name of snapshots that are taken before something of etcd or of Kubernetes changes.
 fn snapshot_name(input: &SurveyInput<'_>) -> Result<SnapshotName, OperationError> {
-    let name = if input.back_to.is_some() { "before-rollback" } else { "before-upgrade" };
+    let name = if input.back_to.is_some() { "before-rollback" } else { BEFORE_UPGRADE };
     SnapshotName::new(name).map_err(|error| OperationError::Input(error.to_string()))
 }
 

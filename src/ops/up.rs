@@ -12,8 +12,8 @@ use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
 use crate::event::Event;
 use crate::host::LookRequest;
-use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
-use crate::plan::Plan;
+use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RestoreIntent, RunRecord, StateFolder};
+use crate::plan::{Plan, Restoration};
 use crate::report::Tee;
 use crate::state::{HostSnapshot, ImageStore};
 
@@ -57,7 +57,7 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
-    super::etcd_snapshot::refuse_unfinished_restore(folder.state())?;
+    super::etcd_snapshot::refuse_unfinished_restore(folder.state(), input.survey.restoration)?;
     let survey = survey(&input.survey).await?;
     for text in survey.notices() {
         input.survey.events.emit(Event::Notice { text });
@@ -70,7 +70,7 @@ pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutco
             generation.config == input.survey.loaded.text
                 && generation.lock.pins.addons == survey.resolved.record.addons
         });
-    if survey.plan.is_empty() && finished {
+    if survey.plan.is_empty() && finished && input.survey.restoration.is_none() {
         whole(&survey)?;
         return Ok(UpOutcome::NothingToDo);
     }
@@ -103,6 +103,7 @@ async fn carry_out(
     let outcome = execute(input, survey, Arc::clone(&endpoints), log).await;
     remember_members(folder, survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
+    folder.store_restore(None)?;
     whole(survey)?;
     pin_pod_images(folder, survey).await?;
     Ok(folder.complete_generation(generation)?)
@@ -116,7 +117,16 @@ fn record(folder: &mut StateFolder, input: &UpInput<'_>, survey: &Survey) -> Res
     if folder.state().etcd() != Some(&survey.etcd) {
         folder.store_etcd(survey.etcd.clone())?;
     }
-    Ok(folder.begin_generation(&input.survey.loaded.text, survey.resolved.record.clone())?)
+    if let Some(Restoration { record, stamp, .. }) = input.survey.restoration {
+        let back_to = input.survey.back_to.map(|target| target.number);
+        let (snapshot, stamp) = (record.name.clone(), stamp.clone());
+        folder.store_restore(Some(RestoreIntent { snapshot, stamp, back_to }))?;
+    }
+    let (text, pins) = (&input.survey.loaded.text, survey.resolved.record.clone());
+    Ok(match input.survey.back_to {
+        Some(target) => folder.begin_return(target.number, text, pins)?,
+        None => folder.begin_generation(text, pins)?,
+    })
 }
 
 async fn execute(

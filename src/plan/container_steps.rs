@@ -6,7 +6,7 @@ use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
 use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
-use super::{cluster_steps, file_steps, swap_steps};
+use super::{cluster_steps, file_steps, snapshot_steps, swap_steps};
 
 /// What has to be done about a container.
 enum Need {
@@ -29,6 +29,12 @@ fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Opt
     };
     let mut differences = container_differences(spec, seen);
     differences.extend(file_steps::read_anew(host, component).into_iter().map(|(_, line)| line));
+    if host.input.restoration.is_some() && snapshot_steps::is_stopped(&spec.name) {
+        differences.retain(|difference| !seen.irregularities.contains(difference));
+        if differences.is_empty() {
+            return None;
+        }
+    }
     if differences.is_empty() {
         let reason = || format!("{} (exit code {})", seen.status, seen.exit_code.unwrap_or_default());
         return (!seen.running).then(|| Need::Start { reason: reason() });

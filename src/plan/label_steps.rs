@@ -2,11 +2,15 @@
 
 use crate::base::StepId;
 use crate::podsecurity::{BorderReport, labelled};
+use crate::state::Object;
 
 use super::{Action, Step};
 
 /// The step's name, for steps that must come after it.
 pub const LABEL_NAMESPACES: &str = "cluster/pod-security/labels";
+
+/// The name of the step that takes them back.
+pub(super) const UNLABEL_NAMESPACES: &str = "cluster/pod-security/unlabel";
 
 /// The step that labels namespaces before the first apiserver is replaced by one whose Pod Security admission enforces; none
 /// where every namespace has a label, or nothing is enforced in it. It waits for `after`.
@@ -25,6 +29,21 @@ pub fn label_namespaces(report: &BorderReport, after: Vec<StepId>) -> Option<Ste
         details: due.map(|(name, level)| format!("{name}: {}", level.as_str())).collect(),
         action: Action::Apply(objects),
         after,
+        log: None,
+        contained: false,
+    })
+}
+
+/// The step that takes our labels away again once every apiserver has PodSecurityPolicy; none where no namespace has one.
+pub fn unlabel_namespaces(objects: &[Object]) -> Option<Step> {
+    (!objects.is_empty()).then(|| Step {
+        id: StepId(UNLABEL_NAMESPACES.into()),
+        host: None,
+        title: "take our labels for Pod Security admission from namespaces".into(),
+        reason: "PodSecurityPolicy is back".into(),
+        details: objects.iter().map(|object| object.key.name.clone()).collect(),
+        action: Action::Apply(objects.to_vec()),
+        after: Vec::new(),
         log: None,
         contained: false,
     })

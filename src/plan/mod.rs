@@ -24,17 +24,18 @@ mod staging;
 mod step;
 mod swap_steps;
 mod upgrade_rules;
+mod way_back;
 mod way_out;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Digest, NodeName, StepId};
 use crate::cluster::Cluster;
-use crate::crossing::CrossingReport;
+use crate::crossing::{CrossingReport, WayBack};
 use crate::desired::Desired;
 use crate::host::{Pull, Transfer};
 use crate::pki::RenewalDue;
-use crate::state::{HostSnapshot, ImageReference, ImageStore, Observed, ObservedHost};
+use crate::state::{HostSnapshot, ImageReference, ImageStore, Object, Observed, ObservedHost};
 
 pub use drain::{
     Blocked, BudgetState, DrainForecast, DrainInput, DrainWarning, Obstacle, PodRef, Stay, drain_steps, forecast,
@@ -47,7 +48,7 @@ pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
-pub use snapshot_steps::{RestoreInput, SnapshotMember, SnapshotSpec, restore_snapshot, snapshot_step};
+pub use snapshot_steps::{Restoration, RestoreInput, SnapshotMember, SnapshotSpec, restore_snapshot, snapshot_step};
 pub use step::{Action, Condition, Plan, Step};
 pub use way_out::way_out;
 
@@ -105,6 +106,12 @@ pub struct Input<'a> {
     pub allow_missing_images: bool,
     /// What the upgrade to another minor means; none where there is none.
     pub crossing: Option<&'a CrossingReport>,
+    /// What going back to an older minor loses; none where that is not asked for.
+    pub way_back: Option<&'a WayBack>,
+    /// Namespaces without the labels that we put on them on the way there.
+    pub unlabelled: &'a [Object],
+    /// The snapshot that etcd's data is replaced with on the way back; none where the data stays.
+    pub restoration: Option<&'a Restoration>,
     /// The snapshot that is taken before etcd or a minor changes; none where no etcd member was seen.
     pub snapshot: Option<SnapshotSpec>,
 }
@@ -123,6 +130,7 @@ pub fn make(input: &Input<'_>) -> Plan {
     let mut plan = Plan::default();
     refusal::topology(input, &mut plan);
     upgrade_rules::add(input, &mut plan);
+    way_back::add(input, &mut plan);
     refusal::kinds(input, &mut plan);
     for (name, wanted) in &input.desired.hosts {
         if let Some(snapshot) = input.snapshot(name) {

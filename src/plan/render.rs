@@ -19,6 +19,9 @@ impl fmt::Display for Plan {
                 step_lines(step, formatter)?;
             }
         }
+        for warning in &self.warnings {
+            writeln!(formatter, "warning: {warning}")?;
+        }
         for missing in &self.missing_images {
             writeln!(formatter, "missing: {missing}")?;
         }

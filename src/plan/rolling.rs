@@ -1,5 +1,7 @@
 //! In what order what runs is replaced, so that the cluster goes on serving.
 
+mod restore;
+
 use std::collections::BTreeSet;
 
 use crate::base::{KubernetesVersion, Minor, NodeName, StepId};
@@ -10,7 +12,7 @@ use crate::state::{ObjectKey, ObservedApi};
 use super::Input;
 use super::cluster_steps::{host_id, live, wait};
 use super::drain::{drain_steps, uncordon_step};
-use super::label_steps::{self, LABEL_NAMESPACES};
+use super::label_steps::{self, LABEL_NAMESPACES, UNLABEL_NAMESPACES};
 use super::snapshot_steps::snapshot_step;
 use super::staging;
 use super::step::{Action, Condition, Plan, Step};
@@ -35,12 +37,17 @@ enum Phase {
 }
 
 impl Phase {
-    /// One node at a time.
-    const FORWARD: [Self; 4] = [Self::ApiProxy, Self::Etcd, Self::Apiserver, Self::Controllers];
-    /// What an older apiserver serves is what older controllers ask for.
-    const BACK: [Self; 4] = [Self::Controllers, Self::Apiserver, Self::Etcd, Self::ApiProxy];
-    /// Nothing else can be proven while there is no API, and a controller-manager ends where it finds none.
-    const BACK_WITHOUT_API: [Self; 4] = [Self::Etcd, Self::Apiserver, Self::Controllers, Self::ApiProxy];
+    /// Those of the control plane, one node at a time in each.
+    fn in_order(input: &Input<'_>, has_api: bool) -> [Self; 4] {
+        match (input.history.goes_back, input.restoration, has_api) {
+            (false, ..) => [Self::ApiProxy, Self::Etcd, Self::Apiserver, Self::Controllers],
+            (true, None, true) => [Self::Controllers, Self::Apiserver, Self::Etcd, Self::ApiProxy],
+            // Nothing else can be proven while there is no API, and a controller-manager ends where it finds none.
+            (true, None, false) => [Self::Etcd, Self::Apiserver, Self::Controllers, Self::ApiProxy],
+            // None of them runs, and controllers get healthy through an apiserver.
+            (true, Some(_), _) => [Self::Apiserver, Self::Controllers, Self::Etcd, Self::ApiProxy],
+        }
+    }
 
     fn of(name: &str) -> Self {
         match name {
@@ -78,8 +85,8 @@ fn moves(plan: &Plan) -> Vec<Move> {
 /// Puts all replacements in order. Everything that they need is on all hosts before the first one begins. Gives what has to
 /// be over before it can be seen whether pods are back which moved, or whose API lost its way to them; nothing where none did.
 pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
-    let moves = moves(plan);
-    if moves.is_empty() {
+    let mut moves = moves(plan);
+    if moves.is_empty() && input.restoration.is_none() {
         return Vec::new();
     }
     staging::gently(input, plan);
@@ -95,28 +102,30 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
     // node through.
     let nodes_first = input.history.goes_back && has_api;
-    let phases = match (input.history.goes_back, has_api) {
-        (false, _) => Phase::FORWARD,
-        (true, true) => Phase::BACK,
-        (true, false) => Phase::BACK_WITHOUT_API,
-    };
     let mut ends = Vec::new();
     if nodes_first {
         snapshot(input, plan, &moves, &mut edges);
         leaders(&drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
-    for phase in phases {
+    if let Some(restoration) = input.restoration {
+        restore::data(input, restoration, plan, &mut moves, &mut edges);
+    }
+    for phase in Phase::in_order(input, has_api) {
         if phase == Phase::Etcd {
             if !input.history.goes_back {
                 snapshot(input, plan, &moves, &mut edges);
             }
             gates(input, plan, &moves);
         }
-        if phase == Phase::Apiserver {
+        if phase == Phase::Apiserver && !input.history.goes_back {
             label_namespaces(input, plan, &mut edges);
         }
         control_plane(input, plan, &moves, phase, &mut edges);
+        if phase == Phase::Apiserver && input.history.goes_back {
+            unlabel_namespaces(input, plan, &mut edges);
+            restore::kubelets(input, plan, (&moves, nodes_first), &edges);
+        }
     }
     if !nodes_first {
         leaders(&drained, plan, &mut edges);
@@ -157,7 +166,7 @@ fn snapshot(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edge
     } else {
         return;
     };
-    let Some(spec) = input.snapshot.clone() else { return };
+    let Some(spec) = input.snapshot.clone().filter(|_| input.restoration.is_none()) else { return };
     let step = snapshot_step(spec, reason);
     edges.follow(vec![step.id.clone()]);
     plan.steps.push(step);
@@ -167,6 +176,13 @@ fn snapshot(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edge
 fn label_namespaces(input: &Input<'_>, plan: &mut Plan, edges: &mut Edges) {
     let report = input.crossing.and_then(|crossing| crossing.pod_security.as_ref());
     let Some(step) = report.and_then(|report| label_steps::label_namespaces(report, Vec::new())) else { return };
+    edges.follow(vec![step.id.clone()]);
+    plan.steps.push(step);
+}
+
+/// What was put on namespaces on the way there goes once policies are what keeps pods again.
+fn unlabel_namespaces(input: &Input<'_>, plan: &mut Plan, edges: &mut Edges) {
+    let Some(step) = label_steps::unlabel_namespaces(input.unlabelled) else { return };
     edges.follow(vec![step.id.clone()]);
     plan.steps.push(step);
 }
@@ -339,7 +355,7 @@ fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -
 /// Add-ons come when all nodes have what they may need; what only waits for a node does not wait for them.
 fn addons_last(plan: &mut Plan, ends: &[StepId]) {
     let is_addon = |step: &Step| matches!(step.action, Action::Apply(_) | Action::Note(_) | Action::RequireKinds(_));
-    let applies = |step: &Step| is_addon(step) && step.id.0 != LABEL_NAMESPACES;
+    let applies = |step: &Step| is_addon(step) && ![LABEL_NAMESPACES, UNLABEL_NAMESPACES].contains(&step.id.0.as_str());
     let addons: BTreeSet<StepId> = plan.steps.iter().filter(|step| applies(step)).map(|step| step.id.clone()).collect();
     let hosts: BTreeSet<StepId> =
         plan.steps.iter().filter(|step| step.host.is_some()).map(|step| step.id.clone()).collect();

@@ -19,6 +19,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Changes that are wanted and not possible; one of them stops the whole run before it begins.
     pub refusals: Vec<Refusal>,
+    /// What the operator should know before the run begins, one sentence each.
+    pub warnings: Vec<String>,
     /// Images of pods that nobody has; the run goes on without them.
     pub missing_images: Vec<MissingImage>,
 }

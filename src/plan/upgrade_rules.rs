@@ -32,8 +32,13 @@ fn forward(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> 
     Some(Refusal { host: None, subject: format!("Kubernetes {to}"), reason, hint, details: Vec::new() })
 }
 
-/// One minor back is possible: what a version stores by default, the one before can read (Kubernetes' deprecation policy).
+/// Not forward in the opposite order. One minor back is possible: what a version stores by default, the one before can read (Kubernetes' deprecation policy).
 fn backward(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> {
+    if to > from {
+        let reason = format!("the cluster runs {from}, which is older: that is no way back");
+        let hint = format!("write kubernetes_version: {to} into cluster.yml and run `provision up`");
+        return Some(Refusal { host: None, subject: format!("Kubernetes {to}"), reason, hint, details: Vec::new() });
+    }
     if to.minor().0 + 1 >= from.minor().0 {
         return None;
     }
@@ -108,6 +113,18 @@ mod tests {
         for (from, to) in [("v1.24.17", "v1.24.17"), ("v1.24.3", "v1.24.17"), ("v1.24.17", "v1.25.4")] {
             assert_eq!(refused(from, to), None, "{from} {to}");
         }
+    }
+
+    #[test]
+    fn the_way_back_goes_one_minor_at_a_time_and_never_forward() {
+        let parse = |text: &str| KubernetesVersion::parse(text).unwrap();
+        let refused = |from: &str, to: &str| backward(&parse(from), &parse(to)).map(|refusal| refusal.hint);
+        for (from, to) in [("v1.25.4", "v1.24.17"), ("v1.24.17", "v1.24.3"), ("v1.24.17", "v1.24.17")] {
+            assert_eq!(refused(from, to), None, "{from} {to}");
+        }
+        assert!(refused("v1.26.1", "v1.24.17").unwrap().contains("a generation of 1.25 first"));
+        assert!(refused("v1.24.17", "v1.25.4").unwrap().contains("provision up"));
+        assert!(refused("v1.24.3", "v1.24.17").unwrap().contains("kubernetes_version: v1.24.17"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::CatalogError;
 use super::canal_line::CanalLine;
+use super::one_way::OneWay;
 use super::row::{Arguments, Configuration, ContainerdRange, Images, PodSecurityMechanism, Proof, Release};
 use crate::base::{KubernetesVersion, Minor};
 
@@ -43,6 +44,8 @@ struct Row {
     configuration: Configuration,
     #[serde(default)]
     removed_apis: BTreeMap<String, String>,
+    #[serde(default)]
+    one_way: Vec<OneWay>,
 }
 
 /// The file's outermost level; rows stay untyped until they are merged.
@@ -118,6 +121,7 @@ impl Catalog {
             apiserver_stop_margin_seconds: row.apiserver_stop_margin_seconds,
             configuration: row.configuration.clone(),
             removed_apis: row.removed_apis.clone(),
+            one_way: row.one_way.clone(),
         })
     }
 

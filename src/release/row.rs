@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::canal_line::CanalLine;
+use super::one_way::OneWay;
 use crate::base::{KubernetesVersion, Minor};
 use crate::state::{Component, ImageReference, ImageStore};
 
@@ -43,6 +44,8 @@ pub struct Release {
     /// What is no longer served, as `policy/v1beta1 PodSecurityPolicy`, and the API version that took its place; empty for
     /// none.
     pub removed_apis: BTreeMap<String, String>,
+    /// What the way back to the minor before loses.
+    pub one_way: Vec<OneWay>,
 }
 
 /// How a row was proven.

@@ -8,6 +8,8 @@ use crate::base::{Digest, KubernetesVersion, NodeName};
 
 /// Where they lie: root's alone (0700, files 0600), beside etcd's data and not in it.
 pub const SNAPSHOT_FOLDER: &str = "/var/lib/provision/snapshots";
+/// How names of snapshots begin that are taken before something of etcd or of Kubernetes changes.
+pub const BEFORE_UPGRADE: &str = "before-upgrade";
 /// The format of a record that this tool writes.
 const FORMAT: u32 = 1;
 /// A name becomes part of file names.
@@ -112,7 +114,7 @@ pub struct SnapshotCluster {
     pub name: String,
     /// `--initial-cluster-token` of its etcd members.
     pub token: String,
-    /// The version that was applied last.
+    /// The version that was applied last, or the newest of an apiserver that was seen at work: it has written too.
     pub kubernetes_version: KubernetesVersion,
     /// The generation that was applied last.
     pub generation: u32,

@@ -13,12 +13,13 @@ mod object;
 mod observed;
 mod resident;
 mod resource;
+mod stored_object;
 
 pub use component::Component;
 pub use container::{Capability, ContainerSpec, Mount, ObservedContainer};
 pub use etcd_snapshot::{
-    Fingerprints, InvalidSnapshotName, SNAPSHOT_FOLDER, SnapshotCluster, SnapshotFacts, SnapshotName, SnapshotRecord,
-    Taken, etcd_minor,
+    BEFORE_UPGRADE, Fingerprints, InvalidSnapshotName, SNAPSHOT_FOLDER, SnapshotCluster, SnapshotFacts, SnapshotName,
+    SnapshotRecord, Taken, etcd_minor,
 };
 pub use file::{Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry, Owner};
 pub use image::{ImageIdentity, ImageReference, ImageStore};
@@ -30,3 +31,4 @@ pub use observed::{
 };
 pub use resident::Resident;
 pub use resource::{Resource, ResourceKind};
+pub use stored_object::StoredObject;

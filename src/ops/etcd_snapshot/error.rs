@@ -1,6 +1,6 @@
 //! Why a snapshot was not taken, found or restored.
 
-use crate::journal::RestoreIntent;
+use crate::journal::{GenerationNumber, RestoreIntent};
 use crate::state::SnapshotName;
 
 /// What stopped an operation on snapshots.
@@ -52,8 +52,11 @@ pub enum SnapshotError {
         reasons: Vec<String>,
     },
     /// Something else was asked for while a restore is under way.
-    #[error("the restore of etcd snapshot {} was begun and is not finished", .0.snapshot)]
+    #[error("the {} etcd snapshot {} was begun and is not finished", work(.0), .0.snapshot)]
     Unfinished(RestoreIntent),
+    /// There is none that was taken before the upgrade.
+    #[error("no etcd host has a snapshot that was taken of generation {0} before it was upgraded")]
+    NoneOf(GenerationNumber),
 }
 
 impl SnapshotError {
@@ -62,11 +65,22 @@ impl SnapshotError {
         match self {
             Self::Unknown { .. } => Some("`provision etcd snapshot list` shows those that there are"),
             Self::Unusable { .. } => Some("nothing of the cluster was touched; choose another snapshot"),
+            Self::NoneOf(_) => Some("`provision etcd snapshot list` shows those that there are"),
+            Self::Unfinished(RestoreIntent { back_to: Some(_), .. }) => {
+                Some("run `provision rollback --restore-snapshot` again: it goes on where it stopped")
+            }
             Self::NotRestored { .. } | Self::Unfinished(_) => {
                 Some("run `provision etcd snapshot restore` with that snapshot again: it goes on where it stopped")
             }
             _ => None,
         }
+    }
+}
+
+fn work(intent: &RestoreIntent) -> String {
+    match intent.back_to {
+        Some(number) => format!("rollback to generation {number} with"),
+        None => "restore of".into(),
     }
 }
 

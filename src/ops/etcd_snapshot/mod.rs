@@ -7,6 +7,7 @@ mod save;
 mod site;
 mod usable;
 mod verify;
+mod way_back;
 
 use crate::journal::State;
 
@@ -16,8 +17,10 @@ pub use restore::{LossConsent, Restored, restore_snapshot};
 pub use save::save_snapshot;
 pub use site::{SnapshotInput, snapshot_spec};
 pub use verify::verify_snapshots;
+pub(super) use way_back::{offer, restoration};
 
 use super::OperationError;
+use crate::plan::Restoration;
 
 /// Lists what lies on the etcd hosts. Digests of large files are those that the host remembers, as long as it has not seen
 /// the file change; `verify` reads every byte.
@@ -33,7 +36,8 @@ pub async fn list_snapshots(input: &SnapshotInput<'_>) -> Result<Listing, Operat
     Ok(listing)
 }
 
-/// A cluster in the middle of a restore must not be changed by anything else.
-pub(super) fn refuse_unfinished_restore(state: &State) -> Result<(), SnapshotError> {
-    state.restore().map_or(Ok(()), |intent| Err(SnapshotError::Unfinished(intent.clone())))
+/// A cluster in the middle of a restore must not be changed by anything else than its continuation.
+pub(super) fn refuse_unfinished_restore(state: &State, own: Option<&Restoration>) -> Result<(), SnapshotError> {
+    let others = state.restore().filter(|intent| own.is_none_or(|own| own.stamp != intent.stamp));
+    others.map_or(Ok(()), |intent| Err(SnapshotError::Unfinished(intent.clone())))
 }

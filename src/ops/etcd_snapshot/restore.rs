@@ -13,8 +13,8 @@ use crate::base::NodeName;
 use crate::event::Event;
 use crate::journal::{RestoreIntent, StateFolder};
 use crate::ops::OperationError;
-use crate::plan::{Plan, RestoreInput, SnapshotMember, restore_snapshot as restore_plan};
-use crate::state::{SnapshotName, SnapshotRecord};
+use crate::plan::{Plan, Restoration, RestoreInput, SnapshotMember, restore_snapshot as restore_plan};
+use crate::state::{SnapshotCluster, SnapshotName, SnapshotRecord};
 
 /// Asks the operator whether everything after a snapshot may be lost.
 pub trait LossConsent: Send + Sync {
@@ -38,42 +38,23 @@ pub async fn restore_snapshot(
     name: &SnapshotName,
     consent: &dyn LossConsent,
 ) -> Result<Restored, OperationError> {
+    refuse_other(folder, name)?;
     let cluster = identity(input)?;
     let site = Site::open(input).await;
-    let needed = input.loaded.cluster.nodes.iter().filter(|node| node.roles.etcd || node.roles.control_plane);
-    site.require(needed.map(|node| &node.name))?;
-    let listed = site.listing().find(name)?.clone();
-    let unusable = |reasons| SnapshotError::Unusable { name: name.clone(), reasons };
-    let members = site.members()?;
-    let record = listed.record.clone().ok_or_else(|| unusable(damages(&listed)))?;
-    let objections = objections(&record, &cluster, members.iter().map(|member| &member.image.reference));
-    if !objections.is_empty() {
-        return Err(unusable(objections).into());
-    }
-    let whole = whole(input, &site, &listed, &record, &members).await?;
-    let Some(holder) = members.iter().map(|member| &member.node).find(|node| whole[*node].is_ok()) else {
-        let reasons = whole.iter().filter_map(|(node, state)| Some(format!("{node}: {}", state.as_ref().err()?)));
-        return Err(unusable(reasons.collect()).into());
-    };
-    let lacking: Vec<NodeName> =
-        whole.iter().filter(|(_, state)| state.is_err()).map(|(node, _)| node.clone()).collect();
-    let intent = intent(folder, input, name);
+    let restoration = prepare(input, &site, &cluster, name, stamp(input, name)).await?;
     let reached: Vec<NodeName> = site.hosts.keys().cloned().collect();
-    let plan = restore_plan(&RestoreInput {
-        cluster: &input.loaded.cluster,
-        record: &record,
-        stamp: &intent.stamp,
-        members: &members,
-        holder,
-        lacking: &lacking,
-        reached: &reached,
-    });
-    tell(input, &site, &whole);
+    let plan =
+        restore_plan(&RestoreInput { cluster: &input.loaded.cluster, restoration: &restoration, reached: &reached });
+    for (node, reason) in &site.failures {
+        let text = format!("{node} is left out, and its kubelet must be restarted by hand: {reason}");
+        input.events.emit(Event::Notice { text });
+    }
+    let Restoration { record, stamp, .. } = restoration;
     if !consent.ask(&record, &plan).await {
         return Err(OperationError::Declined);
     }
-    let old_data = format!("/var/lib/etcd/before-restore-{}", intent.stamp);
-    folder.store_restore(Some(intent))?;
+    let old_data = format!("/var/lib/etcd/before-restore-{stamp}");
+    folder.store_restore(Some(RestoreIntent { snapshot: name.clone(), stamp, back_to: None }))?;
     let outcome = run(folder, input, &site, &plan).await?;
     if !outcome.is_complete() {
         let mut reasons: Vec<String> = outcome.failed.iter().map(|(step, error)| format!("{step}: {error}")).collect();
@@ -86,15 +67,57 @@ pub async fn restore_snapshot(
     Ok(Restored { record, old_data })
 }
 
+/// A rollback that was begun with a snapshot ends as one: components of two versions must not meet that data.
+fn refuse_other(folder: &StateFolder, name: &SnapshotName) -> Result<(), SnapshotError> {
+    match folder.state().restore() {
+        Some(intent) if intent.back_to.is_some() && intent.snapshot == *name => {
+            Err(SnapshotError::Unfinished(intent.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks everything that speaks against restoring a snapshot into this cluster, its bytes on all hosts included.
+pub(super) async fn prepare(
+    input: &SnapshotInput<'_>,
+    site: &Site<'_>,
+    cluster: &SnapshotCluster,
+    name: &SnapshotName,
+    stamp: String,
+) -> Result<Restoration, OperationError> {
+    let needed = input.loaded.cluster.nodes.iter().filter(|node| node.roles.etcd || node.roles.control_plane);
+    site.require(needed.map(|node| &node.name))?;
+    let listed = site.listing().find(name)?.clone();
+    let unusable = |reasons| SnapshotError::Unusable { name: name.clone(), reasons };
+    let members = site.members()?;
+    let record = listed.record.clone().ok_or_else(|| unusable(damages(&listed)))?;
+    let objections = objections(&record, cluster, members.iter().map(|member| &member.image.reference));
+    if !objections.is_empty() {
+        return Err(unusable(objections).into());
+    }
+    let whole = whole(input, site, &listed, &record, &members).await?;
+    let Some(holder) = members.iter().map(|member| &member.node).find(|node| whole[*node].is_ok()).cloned() else {
+        let reasons = whole.iter().filter_map(|(node, state)| Some(format!("{node}: {}", state.as_ref().err()?)));
+        return Err(unusable(reasons.collect()).into());
+    };
+    for (node, state) in &whole {
+        if let Err(reason) = state {
+            let text = format!("{node} has no whole copy and gets one: {reason}");
+            input.events.emit(Event::Notice { text });
+        }
+    }
+    let lacking = whole.into_iter().filter(|(_, state)| state.is_err()).map(|(node, _)| node).collect();
+    Ok(Restoration { record, stamp, members, holder, lacking })
+}
+
 fn damages(listed: &Listed) -> Vec<String> {
     listed.damaged_on.iter().map(|(node, damage)| format!("{node}: {damage}")).collect()
 }
 
-/// The one that was begun with this snapshot, or a new one.
-fn intent(folder: &StateFolder, input: &SnapshotInput<'_>, name: &SnapshotName) -> RestoreIntent {
-    let begun = folder.state().restore().filter(|intent| intent.snapshot == *name);
-    let new = || RestoreIntent { snapshot: name.clone(), stamp: input.run.to_string() };
-    begun.cloned().unwrap_or_else(new)
+/// That of the one that was begun with this snapshot, or a new one.
+pub(super) fn stamp(input: &SnapshotInput<'_>, name: &SnapshotName) -> String {
+    let begun = input.state.restore().filter(|intent| intent.snapshot == *name);
+    begun.map_or_else(|| input.run.to_string(), |intent| intent.stamp.clone())
 }
 
 /// Which etcd hosts have it whole, and what is wrong with it on the others.
@@ -111,16 +134,4 @@ async fn whole(
     found.extend(damaged);
     found.extend(listed.missing_on.iter().map(|node| (node.clone(), Err("it is not there".to_owned()))));
     Ok(found)
-}
-
-fn tell(input: &SnapshotInput<'_>, site: &Site<'_>, whole: &BTreeMap<NodeName, Result<(), String>>) {
-    let notice = |text: String| input.events.emit(Event::Notice { text });
-    for (node, state) in whole {
-        if let Err(reason) = state {
-            notice(format!("{node} has no whole copy and gets one: {reason}"));
-        }
-    }
-    for (node, reason) in &site.failures {
-        notice(format!("{node} is left out, and its kubelet must be restarted by hand: {reason}"));
-    }
 }

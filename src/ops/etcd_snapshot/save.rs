@@ -13,7 +13,7 @@ pub async fn save_snapshot(
     input: &SnapshotInput<'_>,
     name: SnapshotName,
 ) -> Result<Listed, OperationError> {
-    refuse_unfinished_restore(folder.state())?;
+    refuse_unfinished_restore(folder.state(), None)?;
     let cluster = identity(input)?;
     let mut site = Site::open(input).await;
     site.require(input.loaded.cluster.etcd_members().map(|node| &node.name))?;

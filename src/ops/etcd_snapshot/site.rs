@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use crate::base::{Epoch, NodeName, RunId};
+use crate::base::{Epoch, KubernetesVersion, NodeName, RunId};
 use crate::cluster::Cluster;
 use crate::endpoints::{Credentials, Endpoints};
 use crate::engine::{self, Cancellation, Context, Outcome, World};
@@ -17,8 +17,8 @@ use crate::journal::{State, StateFolder};
 use crate::pki::{self, Bundle, PkiRequest, Renewal};
 use crate::plan::{Plan, SnapshotMember, SnapshotSpec};
 use crate::state::{
-    HostSnapshot, Observed, ObservedEntry, ObservedHost, Owner, SNAPSHOT_FOLDER, SnapshotCluster, SnapshotName,
-    SnapshotRecord, etcd_minor,
+    Component, HostSnapshot, Observed, ObservedEntry, ObservedHost, Owner, SNAPSHOT_FOLDER, SnapshotCluster,
+    SnapshotName, SnapshotRecord, etcd_minor,
 };
 
 use super::SnapshotError;
@@ -82,13 +82,25 @@ pub fn snapshot_spec(
     bundle: &Bundle,
     observed: &Observed,
 ) -> Option<SnapshotSpec> {
-    let cluster = identity_of(loaded, state, bundle)?;
+    let mut cluster = identity_of(loaded, state, bundle)?;
+    if let Some(newest) = newest_apiserver(observed) {
+        cluster.kubernetes_version = cluster.kubernetes_version.max(newest);
+    }
     let members = loaded.cluster.etcd_members().filter_map(|node| match observed.hosts.get(&node.name) {
         Some(ObservedHost::Reached(seen)) => member(&loaded.cluster, &node.name, seen),
         _ => None,
     });
     let members = oldest_first(members.collect());
     (!members.is_empty()).then_some(SnapshotSpec { name, stamped: true, cluster, members })
+}
+
+/// Such as one of an upgrade that ended half-way: what it has written only the newer version may be able to read.
+fn newest_apiserver(observed: &Observed) -> Option<KubernetesVersion> {
+    let containers = observed.hosts.values().filter_map(|host| match host {
+        ObservedHost::Reached(seen) => seen.containers.get(Component::KubeApiserver.as_str()),
+        ObservedHost::Unreachable(_) => None,
+    });
+    containers.filter_map(|seen| KubernetesVersion::parse(seen.spec.image.reference.tag()).ok()).max()
 }
 
 fn member(cluster: &Cluster, node: &NodeName, seen: &HostSnapshot) -> Option<SnapshotMember> {

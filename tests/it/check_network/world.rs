@@ -19,7 +19,7 @@ use provision::https::Meter;
 use provision::kubeapi::{Collection, Eviction, EvictionAnswer, PodTrouble};
 use provision::ops::{Connections, Reach, TrialReach};
 use provision::state::{
-    Deletion, HostSnapshot, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind,
+    Deletion, HostSnapshot, Object, ObjectKey, ObservedEtcdMember, Resident, Resource, ResourceKind, StoredObject,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
@@ -255,6 +255,10 @@ impl ReadEndpoints for World {
     }
 
     fn etcd_health<'a>(&'a self, _: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {
+        unasked()
+    }
+
+    fn stored<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<StoredObject>, EndpointError>> {
         unasked()
     }
 

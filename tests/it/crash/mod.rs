@@ -8,6 +8,7 @@ mod drain;
 mod engines;
 mod snapshots;
 mod upgrade;
+mod way_back;
 mod world;
 
 use std::fs;
@@ -22,7 +23,7 @@ use provision::engine::Cancellation;
 use provision::event::{Event, EventSink};
 use provision::host::{Change, FakeProcess, Moment};
 use provision::journal::{Death, FakeDisk, Holder, Loss, StateFolder};
-use provision::ops::{self, Consent, Loaded, OperationError, Setup, SurveyInput, UpInput, UpOutcome};
+use provision::ops::{self, Consent, Loaded, LossConsent, OperationError, Setup, SurveyInput, UpInput, UpOutcome};
 use provision::plan::{Action, Plan};
 use tempfile::TempDir;
 
@@ -148,7 +149,29 @@ fn run(
     consent: &dyn Consent,
     back_to: Option<u32>,
 ) -> Result<UpOutcome, OperationError> {
-    run_in(desk, loaded, world, &mut open(disk, process)?, process, consent, back_to)
+    let way = back_to.map_or(Way::Forward, |number| Way::Back(Some(number)));
+    go(desk, loaded, world, disk, process, consent, &way)
+}
+
+/// Where a run goes.
+enum Way<'a> {
+    Forward,
+    /// To a generation; to the one that `rollback` chooses where none is named.
+    Back(Option<u32>),
+    /// The same with the snapshot that was taken before the upgrade.
+    BackWithSnapshot(&'a dyn LossConsent),
+}
+
+fn go(
+    desk: &Desk,
+    loaded: &Loaded,
+    world: &World,
+    disk: &FakeDisk,
+    process: &FakeProcess,
+    consent: &dyn Consent,
+    way: &Way<'_>,
+) -> Result<UpOutcome, OperationError> {
+    run_in(desk, loaded, world, &mut open(disk, process)?, process, consent, way)
 }
 
 /// A process of its own. Names of runs differ, as they do by their time.
@@ -171,7 +194,7 @@ fn run_in(
     folder: &mut StateFolder,
     process: &FakeProcess,
     consent: &dyn Consent,
-    back_to: Option<u32>,
+    way: &Way<'_>,
 ) -> Result<UpOutcome, OperationError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (state, run) = (folder.state().clone(), folder.run().clone());
@@ -185,12 +208,18 @@ fn run_in(
         now: NOW,
         events: &Silent,
         allow_missing_images: desk.lenient,
-        back_to: back_to.map(|_| ops::rollback_target(&state, back_to)).transpose()?,
+        back_to: match way {
+            Way::Forward => None,
+            Way::Back(number) => Some(ops::rollback_target(&state, *number)?),
+            Way::BackWithSnapshot(_) => Some(ops::rollback_target(&state, None)?),
+        },
+        restoration: None,
     };
     let input = UpInput { survey, run, consent, cancellation: &Cancellation::default(), patience: world.patience() };
-    match back_to {
-        Some(_) => runtime.block_on(ops::rollback(folder, &input)),
-        None => runtime.block_on(ops::up(folder, &input)),
+    match way {
+        Way::Forward => runtime.block_on(ops::up(folder, &input)),
+        Way::Back(_) => runtime.block_on(ops::rollback(folder, &input)),
+        Way::BackWithSnapshot(consent) => runtime.block_on(ops::rollback_with_snapshot(folder, &input, *consent)),
     }
 }
 

@@ -7,7 +7,7 @@ use provision::journal::{RunHistory, RunRecord, StateFolder};
 use provision::ops::{Loaded, OperationError, UpOutcome};
 use provision::plan::{Action, Plan};
 
-use super::{Case, Desk, Stage, Yes, holder, open, run, run_in};
+use super::{Case, Desk, Stage, Way, Yes, holder, open, run, run_in};
 
 const OLD: &str = "kubernetes_version: v1.24.16\n";
 const PATCH: &str = "kubernetes_version: v1.24.17\n";
@@ -30,7 +30,7 @@ fn a_patch_survives_a_death_at_every_host_call() {
 }
 
 /// Components by host in the order in which they are replaced, as far as edges say it.
-fn replaced(plan: &Plan) -> Vec<String> {
+pub fn replaced(plan: &Plan) -> Vec<String> {
     let swaps = |step: &provision::plan::Step| match &step.action {
         Action::Change(changes) => changes.iter().any(|change| matches!(change, Change::Swap(_))),
         _ => false,
@@ -162,7 +162,7 @@ fn back(
 }
 
 /// What runs on all hosts: images by container, and kubelet's link.
-fn running(stage: &Stage<'_>) -> Vec<String> {
+pub fn running(stage: &Stage<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (node, machine) in stage.world.machines.lock().unwrap().iter() {
         machine.by_hand(|state| {
@@ -221,13 +221,13 @@ fn what_failed_is_taken_back_by_the_process_that_saw_it_and_both_runs_have_their
     let (process, runs) = (FakeProcess::new(), || RunHistory::list(&stage.disk, Path::new("/crash.state")).unwrap());
     let mut folder = open(&stage.disk, &process).unwrap();
     let known = runs().len();
-    let go = |folder: &mut StateFolder, loaded: &Loaded, back_to: Option<u32>| {
-        run_in(&desk, loaded, &stage.world, folder, &process, &Yes::default(), back_to)
+    let go = |folder: &mut StateFolder, loaded: &Loaded, way: Way<'_>| {
+        run_in(&desk, loaded, &stage.world, folder, &process, &Yes::default(), &way)
     };
-    assert!(matches!(go(&mut folder, &loaded, None), Err(OperationError::Incomplete { .. })));
+    assert!(matches!(go(&mut folder, &loaded, Way::Forward), Err(OperationError::Incomplete { .. })));
     assert_ne!(running(&stage), before, "it failed before anything was replaced");
     folder.next_run(holder()).unwrap();
-    go(&mut folder, &desk.load_with(3, 2, OLD), Some(1)).unwrap();
+    go(&mut folder, &desk.load_with(3, 2, OLD), Way::Back(Some(1))).unwrap();
     assert_eq!(running(&stage), before);
     let ends: Vec<bool> = runs()[known..].iter().map(|(_, log)| ended_well(log.as_ref().unwrap())).collect();
     assert_eq!(ends, [false, true]);

@@ -16,7 +16,7 @@ use provision::host::{ReadHost, SharedHost, WriteHost};
 use provision::kubeapi::{CORDONED_ANNOTATION, Eviction, EvictionAnswer, PodTrouble, is_cordoned_by_us};
 use provision::ops::{Connections, Reach};
 use provision::state::{Deletion, HostSnapshot, Object, ObjectKey, ObservedEntry, ObservedEtcdMember, Owner};
-use provision::state::{ImageReference, Resident, Resource, ResourceKind};
+use provision::state::{ImageReference, Resident, Resource, ResourceKind, StoredObject};
 use serde_json::{Value, json};
 
 const ETCD_DATA: &str = "/var/lib/etcd/member";
@@ -420,6 +420,24 @@ impl ReadEndpoints for FakeEndpoints {
             if healthy { Ok(()) } else { Err(failed("etcd", "not healthy")) }
         });
         Box::pin(ready(health))
+    }
+
+    fn stored<'a>(&'a self, keys: &'a str) -> BoxFuture<'a, Result<Vec<StoredObject>, EndpointError>> {
+        let lies_in = |key: &ObjectKey| {
+            let plural = Resource::built_in(&key.resource_kind()).map(|resource| resource.plural);
+            plural.is_some_and(|plural| keys.rsplit('/').next() == Some(&plural))
+        };
+        let object = |(key, body): (&ObjectKey, &Value)| StoredObject {
+            name: if key.namespace.is_empty() { key.name.clone() } else { format!("{}/{}", key.namespace, key.name) },
+            value: body.to_string().into_bytes(),
+        };
+        let objects = self.vitals("reading etcd").and_then(|vitals| {
+            if !vitals.quorum {
+                return Err(failed("reading etcd", "no quorum"));
+            }
+            Ok(self.world.stored().iter().filter(|(key, _)| lies_in(key)).map(object).collect())
+        });
+        Box::pin(ready(objects))
     }
 
     fn api_answers<'a>(&'a self, node: &'a NodeName) -> BoxFuture<'a, Result<(), EndpointError>> {

@@ -1,0 +1,181 @@
+//! Upgrades that are taken back: what is lost is said before, and with the snapshot even what cannot be taken back while the
+//! cluster runs.
+
+use std::sync::Mutex;
+
+use futures::future::{BoxFuture, ready};
+use provision::base::Digest;
+use provision::host::{FakeProcess, Moment};
+use provision::journal::Loss;
+use provision::ops::{LossConsent, OperationError, SnapshotError, UpOutcome};
+use provision::plan::Plan;
+use provision::state::{ObservedEntry, SnapshotRecord};
+use serde_json::json;
+
+use super::upgrade::{replaced, running};
+use super::{Desk, Stage, Way, Yes, go};
+
+const OLD: &str = "kubernetes_version: v1.24.17\n";
+const NEW: &str = "kubernetes_version: v1.25.4\n";
+/// Where a fake's etcd keeps all that it holds.
+const HELD: &str = "/var/lib/etcd/member/held";
+
+fn desk() -> Desk {
+    Desk::of(&["v1.24.17", "v1.25.4"])
+}
+
+/// Says what it is told to say, and keeps what it was asked about.
+struct Typed(bool, Mutex<Option<Plan>>);
+
+impl LossConsent for Typed {
+    fn ask<'a>(&'a self, _: &'a SnapshotRecord, plan: &'a Plan) -> BoxFuture<'a, bool> {
+        *self.1.lock().unwrap() = Some(plan.clone());
+        Box::pin(ready(self.0))
+    }
+}
+
+/// A cluster that was upgraded, with what its etcd held before and after.
+fn upgraded(desk: &Desk, nodes: usize) -> Stage<'_> {
+    let stage = Stage::new(desk);
+    stage.must(&desk.load_with(nodes, 0, OLD), "the cluster");
+    hold(&stage, "before");
+    stage.must(&desk.load_with(nodes, 0, NEW), "the upgrade");
+    hold(&stage, "after");
+    stage
+}
+
+fn hold(stage: &Stage<'_>, what: &str) {
+    stage.world.machines.lock().unwrap().values().for_each(|machine| machine.put(HELD, what.as_bytes()));
+}
+
+#[track_caller]
+fn holds(stage: &Stage<'_>, what: &str) {
+    for machine in stage.world.machines.lock().unwrap().values() {
+        match machine.state().entries.get(HELD) {
+            Some(ObservedEntry::File { digest, .. }) => assert_eq!(*digest, Digest::of(what)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn zoned_cron_job(stage: &Stage<'_>) {
+    stage.world.by_hand(json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": { "name": "report", "namespace": "shop" },
+        "spec": { "schedule": "0 6 * * *", "timeZone": "Europe/Berlin" },
+    }));
+}
+
+fn back(stage: &Stage<'_>, nodes: usize, process: &FakeProcess, way: &Way<'_>) -> Result<UpOutcome, OperationError> {
+    let loaded = stage.desk.load_with(nodes, 0, OLD);
+    go(stage.desk, &loaded, &stage.world, &stage.disk, process, &Yes::default(), way)
+}
+
+fn with_snapshot(stage: &Stage<'_>, nodes: usize, process: &FakeProcess) -> Result<UpOutcome, OperationError> {
+    back(stage, nodes, process, &Way::BackWithSnapshot(&Typed(true, Mutex::default())))
+}
+
+#[test]
+fn what_the_older_version_would_misread_is_refused_by_name_and_the_snapshot_is_offered() {
+    let desk = desk();
+    let stage = upgraded(&desk, 1);
+    zoned_cron_job(&stage);
+    let before = running(&stage);
+    match back(&stage, 1, &FakeProcess::new(), &Way::Back(None)) {
+        Err(OperationError::Refused(plan)) => {
+            let text = plan.to_string();
+            for part in ["back to Kubernetes 1.24: CronJob spec.timeZone", "      shop/report\n", "--restore-snapshot"]
+            {
+                assert!(text.contains(part), "{part:?} is not in {text}");
+            }
+            assert!(
+                text.contains("`provision rollback --to 1 --restore-snapshot` goes back with snapshot before-upgrade-"),
+                "{text}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(running(&stage), before, "something was touched");
+    stage.world.remove("CronJob", "report");
+    back(&stage, 1, &FakeProcess::new(), &Way::Back(None)).unwrap();
+    holds(&stage, "after");
+}
+
+#[test]
+fn with_the_snapshot_components_and_data_are_those_of_then() {
+    let desk = desk();
+    for nodes in [1, 3] {
+        let stage = upgraded(&desk, nodes);
+        zoned_cron_job(&stage);
+        let declined = Typed(false, Mutex::default());
+        let result = back(&stage, nodes, &FakeProcess::new(), &Way::BackWithSnapshot(&declined));
+        assert!(matches!(result, Err(OperationError::Declined)), "{result:?}");
+        holds(&stage, "after");
+        let plan = declined.1.into_inner().unwrap().expect("the operator was asked");
+        let order = replaced(&plan);
+        let position =
+            |part: &str| order.iter().position(|id| id.ends_with(part)).unwrap_or_else(|| panic!("{part}: {order:?}"));
+        assert!(position("unit/kubelet.service") < position("container/kube-apiserver"), "{order:?}");
+        assert!(position("container/kube-apiserver") < position("container/kube-scheduler"), "{order:?}");
+        with_snapshot(&stage, nodes, &FakeProcess::new()).unwrap();
+        holds(&stage, "before");
+        assert!(running(&stage).iter().all(|line| !line.contains("1.25.4")), "{:?}", running(&stage));
+        let old = desk.load_with(nodes, 0, OLD);
+        assert_eq!(stage.must(&old, "the run after it"), UpOutcome::NothingToDo);
+    }
+}
+
+#[test]
+fn an_upgrade_that_has_taken_the_api_away_is_taken_back_with_the_snapshot() {
+    let desk = desk();
+    let stage = upgraded(&desk, 3);
+    for machine in stage.world.machines.lock().unwrap().values() {
+        machine.by_hand(|state| {
+            let apiserver = state.containers.get_mut("kube-apiserver").unwrap();
+            apiserver.running = false;
+            apiserver.status = "exited".into();
+        });
+    }
+    with_snapshot(&stage, 3, &FakeProcess::new()).unwrap();
+    holds(&stage, "before");
+    assert!(running(&stage).iter().all(|line| !line.contains("1.25.4")), "{:?}", running(&stage));
+}
+
+#[test]
+fn without_a_snapshot_of_then_nothing_is_touched() {
+    let desk = desk();
+    let stage = upgraded(&desk, 1);
+    for machine in stage.world.machines.lock().unwrap().values() {
+        machine.by_hand(|state| state.entries.retain(|path, _| !path.contains("before-upgrade")));
+    }
+    let before = running(&stage);
+    let result = with_snapshot(&stage, 1, &FakeProcess::new());
+    assert!(matches!(result, Err(OperationError::Snapshot(SnapshotError::NoneOf(_)))), "{result:?}");
+    assert_eq!(running(&stage), before);
+}
+
+#[test]
+fn a_rollback_with_a_snapshot_survives_a_death_at_every_host_call() {
+    let desk = desk();
+    let stage = upgraded(&desk, 1);
+    let process = FakeProcess::new();
+    with_snapshot(&stage, 1, &process).unwrap();
+    let (calls, wanted) = (process.calls(), running(&stage));
+    for call in 0..calls {
+        // Before a call is after the one before it.
+        for moment in [Moment::Within, Moment::After] {
+            let what = format!("host call {call} of {calls}, {moment:?}");
+            let mut stage = upgraded(&desk, 1);
+            let dying = FakeProcess::new();
+            dying.dies_at(call, moment);
+            assert!(with_snapshot(&stage, 1, &dying).is_err(), "{what}: it ended well although it was to die");
+            stage.disk = stage.disk.reboot(Loss::Unsynced);
+            with_snapshot(&stage, 1, &FakeProcess::new()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            holds(&stage, "before");
+            assert_eq!(stage.world.founded(), 1, "{what}");
+            assert_eq!(running(&stage), wanted, "{what}");
+            let old = desk.load_with(1, 0, OLD);
+            assert_eq!(stage.must(&old, &what), UpOutcome::NothingToDo, "{what}");
+        }
+    }
+    assert!(calls > 20, "{calls} calls cannot be all of them");
+}
