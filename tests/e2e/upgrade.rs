@@ -19,7 +19,7 @@ fn one_node_becomes_the_next_minor_stays_it_after_a_reboot_and_goes_back() {
     kubectl.await_nodes(&["h1"]);
     runs_only(&lab, &kubectl, &["h1"], V1_25);
 
-    tool.run(&["rollback", "--yes"]).succeeded().says("back at generation 1");
+    tool.run(&["rollback", "--yes"]).succeeded().says("back at generation 0001");
     runs_only(&lab, &kubectl, &["h1"], V1_24);
     lab.edit_config(V1_25, V1_24);
     tool.finds_nothing_to_do();
