@@ -105,7 +105,7 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let mut ends = Vec::new();
     if nodes_first {
         snapshot(input, plan, &moves, &mut edges);
-        leaders(&drained, plan, &mut edges);
+        leaders(LEADERS, &drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
     if let Some(restoration) = input.restoration {
@@ -127,8 +127,11 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
             restore::kubelets(input, plan, (&moves, nodes_first), &edges);
         }
     }
-    if !nodes_first {
-        leaders(&drained, plan, &mut edges);
+    if nodes_first {
+        // What is read of workloads after this is what became of them.
+        leaders(NEW_LEADERS, &drained, plan, &mut edges);
+    } else {
+        leaders(LEADERS, &drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
     ends.extend(edges.before.iter().cloned());
@@ -139,17 +142,18 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
 }
 
 const LEADERS: &str = "cluster/leaders";
+const NEW_LEADERS: &str = "cluster/leaders/new";
 
 /// A controller-manager does not give its lease back when it ends. Until another one holds it, nobody counts the pods that a
 /// drain evicts, and none of them is made anew.
-fn leaders(drained: &[NodeName], plan: &mut Plan, edges: &mut Edges) {
+fn leaders(id: &str, drained: &[NodeName], plan: &mut Plan, edges: &mut Edges) {
     if drained.is_empty() {
         return;
     }
     let title = "wait until a controller-manager and a scheduler lead".to_owned();
-    let step = wait(StepId(LEADERS.into()), None, title, Condition::Led);
+    let step = wait(StepId(id.into()), None, title, Condition::Led);
     plan.steps.push(Step { reason: "pods that are evicted need both".into(), ..step });
-    edges.follow(vec![StepId(LEADERS.into())]);
+    edges.follow(vec![StepId(id.into())]);
 }
 
 /// The snapshot to go back to, before anything that etcd holds can change its form. On the way back that is before all else:
