@@ -160,7 +160,6 @@ import() {
 # program that goes by it and of the unit that ends at boot what was begun. What it prints is for us: a word, the reason,
 # and the last lines of the one that was not taken.
 swap() {
-  IFS= read -r verb; IFS= read -r name
   answer=/run/provision-swap-$name.result
   rm -f "$answer"
   if [ -e "$swaps/$name/intent" ]; then as_unit settle; fi
@@ -195,6 +194,9 @@ forget() {
 begin_swap() {
   if [ -e "$answer" ] && [ "$(head -n 1 "$answer")" = unfinished ]; then cat "$answer"; exit; fi
   rm -f "$answer"
+  # Components are replaced beside one another; what comes for them goes through one folder.
+  exec 8>/run/provision-swap.lock
+  flock -w 600 8 || fail "another run is at it: /run/provision-swap.lock"
   rm -rf "$swaps/.new"
   tar -xmpf - --numeric-owner -C /
   cd "$swaps/.new"
@@ -218,6 +220,7 @@ begin_swap() {
   mv -fT program "$swaps/program"
   rm -rf "${swaps:?}/$name"
   mv -T "$swaps/.new" "$swaps/$name"
+  exec 8>&-
   cd /
   sync "$swaps/$name" "$swaps"
 }
@@ -227,7 +230,9 @@ case $request in
   save_snapshot | verify_snapshot | restore_snapshot) ;;
   *) fail "unknown request $request" ;;
 esac
-# One writer at a time for each kind of request; kinds do not disturb each other.
-exec 9>"/run/provision-$request.lock"
-flock -w 600 9 || fail "another run is at it: /run/provision-$request.lock"
+# One writer at a time for each kind of request, and for each component that is replaced; others do not disturb it.
+lock=/run/provision-$request.lock
+if [ "$request" = swap ]; then IFS= read -r verb; IFS= read -r name; lock=/run/provision-swap-$name.lock; fi
+exec 9>"$lock"
+flock -w 600 9 || fail "another run is at it: $lock"
 "$request"

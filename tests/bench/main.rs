@@ -10,6 +10,7 @@ mod harness;
 mod kubeadm;
 mod measured;
 mod sending;
+mod upgrades;
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -22,8 +23,14 @@ use measured::{Measured, measure};
 const REPEATS: usize = 5;
 
 /// What can be measured, by name.
-const FIGURES: [(&str, fn(&mut Table)); 4] =
-    [("help", help), ("one-node", one_node), ("three-nodes", three_nodes), ("sending", sending)];
+const FIGURES: [(&str, fn(&mut Table)); 6] = [
+    ("help", help),
+    ("one-node", one_node),
+    ("three-nodes", three_nodes),
+    ("sending", sending),
+    ("upgrade", upgrade),
+    ("upgrade-one", upgrade_one),
+];
 
 fn main() -> ExitCode {
     if cfg!(debug_assertions) {
@@ -97,6 +104,30 @@ fn sending(table: &mut Table) {
         let target = if rate.what.contains("same") { ">= 0.80" } else { "" };
         table.row(&rate.what, &format!("{:.0} MB/s{compared}", rate.bytes_per_second / 1e6), target);
     }
+}
+
+/// Images are brought before it begins to replace; no target counts them.
+fn upgrade(table: &mut Table) {
+    let upgraded = upgrades::upgrade("3+1", &["h1", "h2", "h3", "h4"]);
+    let ratio = upgraded.replacing.as_secs_f64() / upgraded.unavoidable.as_secs_f64();
+    let target = Duration::from_secs(60) + 3 * upgrades::SHUTDOWN_DELAY;
+    table.row("upgrade, 3+1 nodes, without drain", &seconds(upgraded.run.took), "");
+    table.row("  from the first replacement on", &seconds(upgraded.replacing), &format!("<= {} s", target.as_secs()));
+    table.row("  what it cannot do without", &seconds(upgraded.unavoidable), "");
+    table.row("  the ratio of both", &format!("{ratio:.2}"), "<= 1.30");
+    table.row("  requests to the API, and failed ones", &format!("{:?}", upgraded.requests), "0 failed");
+    table.row("  longest time without an answer", &milliseconds(upgraded.away), "<= 1000 ms");
+    table.row("  peak memory", &mebibytes(upgraded.run.peak_kibibytes), "<= 50 MiB");
+}
+
+fn upgrade_one(table: &mut Table) {
+    let upgraded = upgrades::upgrade("1", &["h1"]);
+    let ratio = upgraded.away.as_secs_f64() / upgraded.apiserver_start.as_secs_f64();
+    table.row("upgrade, 1 node, without drain", &seconds(upgraded.run.took), "");
+    table.row("  from the first replacement on", &seconds(upgraded.replacing), "<= 20 s");
+    table.row("  the API is away", &seconds(upgraded.away), "");
+    table.row("  start of its apiserver by hand", &seconds(upgraded.apiserver_start), "");
+    table.row("  the ratio of both", &format!("{ratio:.2}"), "<= 1.20");
 }
 
 /// Rows of three columns.

@@ -15,13 +15,15 @@ pub struct Measured {
     pub peak_kibibytes: u64,
     /// When each step was done.
     steps: BTreeMap<String, Duration>,
+    /// When each step began.
+    begun: BTreeMap<String, Duration>,
     /// Events with counts of round trips, one for each host.
     trips: Vec<Value>,
 }
 
 /// Follows a run to its end, which must be a good one.
 pub fn measure(running: &mut Running) -> Measured {
-    let (mut steps, mut trips, mut peak) = (BTreeMap::new(), Vec::new(), 0);
+    let (mut steps, mut begun, mut trips, mut peak) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), 0);
     while let Some(line) = running.next() {
         // The system keeps the highest value itself: the last one that can be read counts.
         peak = peak_of(running.process()).max(peak);
@@ -32,6 +34,9 @@ pub fn measure(running: &mut Running) -> Measured {
                 println!("{:7.2} s  {step}, after {took:.2} s", running.since_start().as_secs_f64());
                 steps.insert(step.to_owned(), running.since_start());
             }
+            (Some("step-started"), Some(step)) => {
+                begun.insert(step.to_owned(), running.since_start());
+            }
             (Some("round-trips"), _) => trips.push(event),
             (Some(phase @ ("phase" | "run-started" | "run-finished")), _) => {
                 println!("{:7.2} s  {}", running.since_start().as_secs_f64(), event["text"].as_str().unwrap_or(phase));
@@ -40,7 +45,7 @@ pub fn measure(running: &mut Running) -> Measured {
         }
     }
     let took: Duration = running.wait_well();
-    Measured { took, peak_kibibytes: peak, steps, trips }
+    Measured { took, peak_kibibytes: peak, steps, begun, trips }
 }
 
 fn peak_of(process: u32) -> u64 {
@@ -53,6 +58,12 @@ impl Measured {
     /// When a step was done, from the start of the program.
     pub fn step(&self, name: &str) -> Duration {
         *self.steps.get(name).unwrap_or_else(|| panic!("no step {name} in {:?}", self.steps.keys()))
+    }
+
+    /// How long after the start of the program the first step began whose name ends like this.
+    pub fn before(&self, end: &str) -> Duration {
+        let begun = self.begun.iter().filter(|(name, _)| name.ends_with(end)).map(|(_, when)| *when);
+        begun.min().unwrap_or_else(|| panic!("no step …{end} in {:?}", self.begun.keys()))
     }
 
     /// A count over all hosts: the highest chain, or the sum.

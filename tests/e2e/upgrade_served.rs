@@ -1,7 +1,7 @@
 //! An upgrade and the way back, under requests that never stop.
 
-use crate::harness::probes::{self, Probes, Target};
-use crate::harness::{Kubectl, Lab, SECOND, V1_24, V1_25, until};
+use crate::harness::probes::{self, Counted, Probes, Target};
+use crate::harness::{Kubectl, Lab, Ran, SECOND, V1_24, V1_25, until};
 use crate::upgrade::runs_only;
 
 const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
@@ -17,22 +17,23 @@ fn api_and_workload_answer_every_request_while_four_nodes_are_upgraded_and_rolle
     let tool = lab.tool().with_bundle(&lab.bundle(V1_25));
 
     lab.edit_config(V1_24, V1_25);
-    let probes = Probes::start(&lab, &kubectl, "h4", &TARGETS);
-    let ran = tool.up();
-    let counted = probes.stop();
-    ran.succeeded();
+    let there = under_probes(&lab, &kubectl, || tool.up());
     runs_only(&lab, &kubectl, &HOSTS, V1_25);
-    counted.iter().for_each(probes::Counted::is_served);
     tool.finds_nothing_to_do();
-
-    let probes = Probes::start(&lab, &kubectl, "h4", &TARGETS);
-    let ran = tool.run(&["rollback", "--yes"]);
-    let counted = probes.stop();
-    ran.succeeded();
+    let back = under_probes(&lab, &kubectl, || tool.run(&["rollback", "--yes"]));
     runs_only(&lab, &kubectl, &HOSTS, V1_24);
-    counted.iter().for_each(probes::Counted::is_served);
+    there.iter().chain(&back).for_each(Counted::is_served);
 
     the_same_probes_see_what_is_stopped_by_hand(&lab, &kubectl);
+}
+
+/// What probers on the worker count while something runs to its end, which must be a good one.
+fn under_probes(lab: &Lab, kubectl: &Kubectl, run: impl FnOnce() -> Ran) -> Vec<Counted> {
+    let probes = Probes::start(lab, kubectl, "h4", &TARGETS);
+    let ran = run();
+    let counted = probes.stop();
+    ran.succeeded();
+    counted
 }
 
 /// An apiserver that ends at once, a proxy without another beside it, pods that do not serve on: each is counted.

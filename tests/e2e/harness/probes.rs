@@ -40,7 +40,7 @@ pub struct Counted {
     pub failed: u64,
     /// The longest time between two successes.
     pub longest_gap_ms: u64,
-    /// What was asked for, and the first failures and gaps with their times.
+    /// What was asked for, the first failures and the longest gaps, with their times.
     #[serde(flatten)]
     more: BTreeMap<String, Value>,
 }

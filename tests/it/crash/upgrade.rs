@@ -74,10 +74,42 @@ fn components_are_replaced_phase_by_phase_and_node_by_node() {
         wanted.push(format!("h{node}/container/kube-scheduler"));
     }
     for node in 1..=5 {
-        wanted.push(format!("h{node}/unit/kubelet.service"));
         wanted.push(format!("h{node}/container/kube-proxy"));
+        wanted.push(format!("h{node}/unit/kubelet.service"));
     }
     assert_eq!(order, wanted);
+}
+
+/// Steps that may run at once, wave after wave.
+fn waves(plan: &Plan) -> Vec<Vec<&str>> {
+    let mut done: Vec<&str> = Vec::new();
+    let mut waves = Vec::new();
+    while done.len() < plan.steps.len() {
+        let may = |step: &&provision::plan::Step| {
+            !done.contains(&&*step.id.0) && step.after.iter().all(|id| done.contains(&&*id.0))
+        };
+        let wave: Vec<&str> = plan.steps.iter().filter(may).map(|step| &*step.id.0).collect();
+        assert!(!wave.is_empty(), "some steps wait for each other: {plan}");
+        done.extend(&wave);
+        waves.push(wave);
+    }
+    waves
+}
+
+#[test]
+fn images_come_one_at_a_time_to_a_host_that_serves_and_to_one_control_plane_at_a_time() {
+    let desk = desk();
+    let (_, plan) = planned(&desk, &FOUR_NODES);
+    let large = |id: &&&str| id.contains("/image/") || id.contains("/file/");
+    let waves: Vec<Vec<&str>> = waves(&plan).iter().map(|wave| wave.iter().filter(large).copied().collect()).collect();
+    for host in ["h1", "h2", "h3", "h4", "h5"] {
+        let count = |wave: &Vec<&str>| wave.iter().filter(|id| id.starts_with(host)).count();
+        assert_eq!(waves.iter().map(count).max(), Some(1), "{host}: {waves:?}");
+    }
+    let of_control_planes = |wave: &Vec<&str>| wave.iter().filter(|id| id[..2] < *"h4").count();
+    assert_eq!(waves.iter().map(of_control_planes).max(), Some(1), "{waves:?}");
+    // Workers do not wait for them.
+    assert!(waves.iter().any(|wave| wave.len() == 3), "{waves:?}");
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! Upgrades of a minor, without drain, beside the sum of what no upgrade can do without.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::harness::probes::{self, Probes, Target};
+use crate::harness::{Kubectl, Lab, V1_24, V1_25};
+use crate::measured::{Measured, measure};
+
+/// One upgrade, and what its parts take by hand.
+pub struct Upgraded {
+    /// The run.
+    pub run: Measured,
+    /// From its first replacement to its end.
+    pub replacing: Duration,
+    /// From the start of one apiserver, by hand, until it is ready.
+    pub apiserver_start: Duration,
+    /// What is needed in any case, one after another: each apiserver's delay and start, controllers, kubelets.
+    pub unavoidable: Duration,
+    /// The longest time without an answer of the API, through the proxy of the last node.
+    pub away: Duration,
+    /// Requests, and how many of them failed.
+    pub requests: (u64, u64),
+}
+
+/// A cluster of v1.24.17 becomes v1.25.4 under requests to its API. `hosts` is `1` or `3+1`.
+pub fn upgrade(hosts: &str, names: &[&str]) -> Upgraded {
+    let lab = Lab::prepared(hosts, V1_24);
+    lab.edit_config("network:\n", "upgrade_strategy:\n  drain: false\nnetwork:\n");
+    lab.tool().up().succeeded();
+    let kubectl = Kubectl::operator(&lab);
+    kubectl.await_nodes(names);
+    probes::prepare(&kubectl);
+    lab.edit_config(V1_24, V1_25);
+    let last = names.last().expect("a host");
+    let probes = Probes::start(&lab, &kubectl, last, &[Target::Proxy]);
+    let run = measure(&mut lab.tool().with_bundle(&lab.bundle(V1_25)).start_up());
+    let counted = probes.stop();
+    let [new, _kept] = &counted[..] else { panic!("two probers") };
+    let starts = Starts::by_hand(&lab);
+    let control_planes = u32::try_from(names.len().min(3)).expect("a few");
+    let delay = if control_planes > 1 { SHUTDOWN_DELAY } else { Duration::ZERO };
+    let nodes = u32::try_from(names.len()).expect("a few");
+    Upgraded {
+        replacing: run.took - run.before("container/kube-apiserver"),
+        apiserver_start: starts.apiserver,
+        unavoidable: (delay + starts.apiserver + starts.controllers) * control_planes + starts.kubelet * nodes,
+        away: Duration::from_millis(new.longest_gap_ms),
+        requests: (new.total, new.failed),
+        run,
+    }
+}
+
+/// How long an apiserver that is not the only one serves on after it was told to end (`src/desired/kube_apiserver.rs`).
+pub const SHUTDOWN_DELAY: Duration = Duration::from_secs(5);
+
+/// From `docker start` or `systemctl start` to the first answer of health, for components that were stopped by hand.
+struct Starts {
+    apiserver: Duration,
+    /// The slower one of controller-manager and scheduler.
+    controllers: Duration,
+    kubelet: Duration,
+}
+
+impl Starts {
+    fn by_hand(lab: &Lab) -> Self {
+        let program = lab.command(&["prober"]).succeeded();
+        lab.send("h1", Path::new(program.text()), "/opt/prober");
+        let folder = "/etc/kubernetes/ssl/api-proxy";
+        let files = format!("-ca {folder}/ca.crt -cert {folder}/client.pem -key {folder}/client.pem");
+        let ready = format!("-url https://127.0.0.1:6443/readyz {files}");
+        let apiserver = start(lab, "docker stop -t 1 kube-apiserver", "docker start kube-apiserver", &ready);
+        let controller = |name: &str, port: u16| {
+            let health = format!("-url https://127.0.0.1:{port}/healthz -unverified");
+            start(lab, &format!("docker stop -t 1 {name}"), &format!("docker start {name}"), &health)
+        };
+        let controllers = controller("kube-controller-manager", 10257).max(controller("kube-scheduler", 10259));
+        let health = "-url http://127.0.0.1:10248/healthz";
+        let kubelet = start(lab, "systemctl stop kubelet", "systemctl start kubelet", health);
+        Self { apiserver, controllers, kubelet }
+    }
+}
+
+fn start(lab: &Lab, stop: &str, start: &str, question: &str) -> Duration {
+    let script = format!(
+        "{stop} >/dev/null; from=$(date +%s%N); {start} >/dev/null
+         until /opt/prober -for 20ms -timeout 1s {question} | grep -q '\"failed\":0,'; do :; done
+         echo $((($(date +%s%N) - from) / 1000000))"
+    );
+    let text = lab.script("h1", &script);
+    Duration::from_millis(text.trim().parse().unwrap_or_else(|error| panic!("{error}: {text}")))
+}
