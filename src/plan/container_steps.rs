@@ -14,6 +14,7 @@ enum Need {
     Start { reason: String },
     Replace { differences: Vec<String> },
     Swap { differences: Vec<String> },
+    Mend { differences: Vec<String> },
     Refuse { reason: &'static str, differences: Vec<String> },
 }
 
@@ -28,7 +29,11 @@ fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Opt
         });
     };
     let mut differences = container_differences(spec, seen);
-    differences.extend(file_steps::read_anew(host, component).into_iter().map(|(_, line)| line));
+    let reads: Vec<String> = file_steps::read_anew(host, component).into_iter().map(|(_, line)| line).collect();
+    if differences.is_empty() && !reads.is_empty() && host.mends(component) {
+        return Some(Need::Mend { differences: reads });
+    }
+    differences.extend(reads);
     if host.input.restoration.is_some() && snapshot_steps::is_stopped(&spec.name) {
         differences.retain(|difference| !seen.irregularities.contains(difference));
         if differences.is_empty() {
@@ -51,7 +56,7 @@ fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Opt
 /// Runs, starts or replaces one container, or says why not.
 pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSpec, plan: &mut Plan) {
     let Some(need) = need(host, component, spec) else { return };
-    let is_swap = matches!(need, Need::Swap { .. });
+    let is_swap = matches!(need, Need::Swap { .. } | Need::Mend { .. });
     let id = format!("container/{}", spec.name);
     let title = format!("start container {}", spec.name);
     let run = || Action::RunContainer(Box::new(spec.clone()));
@@ -62,6 +67,7 @@ pub(super) fn add(host: &HostInput<'_>, component: Component, spec: &ContainerSp
             plan.steps.push(remove(host, spec, differences));
             host.step(&id, title, "replaces the removed one".into(), run())
         }
+        Need::Mend { differences } => swap_steps::mend_container(host, component, spec, differences),
         Need::Swap { differences } => swap_steps::swap_container(host, component, spec, differences),
         Need::Refuse { reason, differences } => {
             plan.refusals.push(host.refusal(format!("container {}", spec.name), reason, differences));

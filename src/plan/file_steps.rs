@@ -12,6 +12,10 @@ use super::{container_steps, swap_steps};
 const DIRECTORY: &str = "directory";
 const IN_ITS_PLACE: &str = "a directory is in its place, and whatever is in it is not the tool's to take away";
 
+/// What encrypts Secrets.
+const ENCRYPTION: &str = "/etc/kubernetes/ssl/kube-apiserver/encryption.yaml";
+const OTHER_KEYS: &str = "Secrets may be encrypted with what is in it, and could not be read any more without it";
+
 /// How an observed entry differs from a wanted file.
 enum Difference {
     Missing,
@@ -110,8 +114,15 @@ fn files(host: &HostInput<'_>, writes: &mut Writes, plan: &mut Plan) {
     for file in host.wanted.files.iter().filter(is_small) {
         let Some(difference) = file_difference(host, file) else { continue };
         let line = format!("{}: {}", file.path, difference.describe());
-        if matches!(difference, Difference::Kind(DIRECTORY)) && host.is_alive(file.component) {
-            plan.refusals.push(host.refusal(format!("file {}", file.path), IN_ITS_PLACE, vec![line]));
+        let refused = if matches!(difference, Difference::Kind(DIRECTORY)) && host.is_alive(file.component) {
+            Some(IN_ITS_PLACE)
+        } else if difference.is_of_content() && file.path == ENCRYPTION && host.input.history.is_living() {
+            Some(OTHER_KEYS)
+        } else {
+            None
+        };
+        if let Some(reason) = refused {
+            plan.refusals.push(host.refusal(format!("file {}", file.path), reason, vec![line]));
         } else if !goes_with_swap(host, file, &difference) {
             writes.details.push(line);
             writes.files.push(file.clone());

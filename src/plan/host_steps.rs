@@ -3,10 +3,12 @@
 use crate::base::{NodeName, StepId};
 use crate::desired::{DesiredHost, DesiredImage, UnitSpec};
 use crate::host::{Change, LogSource, Transfer};
-use crate::state::{Component, Content, HostSnapshot, ImageStore, ObservedSwap};
+use crate::state::{Component, Content, HostSnapshot, ImageStore, ObservedApi, ObservedSwap};
 
 use super::step::{Action, Plan, Step};
-use super::{Input, Refusal, cluster_steps, container_steps, file_steps, missing_image, runtime_steps, swap_steps};
+use super::{
+    Input, Refusal, cluster_steps, container_steps, file_steps, missing_image, runtime_steps, settle_steps, swap_steps,
+};
 
 /// One host as the planner sees it.
 pub(super) struct HostInput<'a> {
@@ -41,6 +43,14 @@ impl HostInput<'_> {
     /// Whether a replacement of the component was begun and has not ended: what was seen of it may be of either.
     pub fn is_replaced_now(&self, name: &str) -> bool {
         self.snapshot.swaps.get(name).is_some_and(|swap| !matches!(swap, ObservedSwap::Reverted(_)))
+    }
+
+    /// Whether what the API is made of is just started anew with other files: where none of it works, as when all certificates
+    /// have run out, none of it can prove itself alone.
+    pub fn mends(&self, component: Component) -> bool {
+        let carries_the_api = matches!(component, Component::ApiProxy | Component::Etcd | Component::KubeApiserver);
+        let is_gone = matches!(self.input.observed.api, ObservedApi::Unreachable(_));
+        carries_the_api && is_gone && self.input.restoration.is_none()
     }
 
     /// Whether kubelet runs: from then on the host carries pods.
@@ -100,6 +110,7 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
     for unit in &host.wanted.units {
         start_unit(host, unit, plan);
     }
+    settle_steps::add(host, plan);
 }
 
 fn users(host: &HostInput<'_>, plan: &mut Plan) {

@@ -19,6 +19,7 @@ mod render;
 mod rolling;
 mod runtime_configuration;
 mod runtime_steps;
+mod settle_steps;
 mod snapshot_steps;
 mod staging;
 mod step;

@@ -65,19 +65,27 @@ struct Move {
     id: StepId,
     host: NodeName,
     phase: Phase,
+    /// Whether it is a swap, which ends with something that works, and so begins with it.
+    is_proven: bool,
 }
 
 fn moves(plan: &Plan) -> Vec<Move> {
     let of = |step: &Step| {
         let Action::Change(changes) = &step.action else { return None };
         let host = step.host.clone()?;
-        let swap = changes.iter().find_map(|change| if let Change::Swap(swap) = change { Some(swap) } else { None });
-        let phase = match swap {
-            Some(swap) => Phase::of(swap.replacement.name()),
+        let replaced = match changes.as_slice() {
+            [Change::StopContainer(name), Change::Write { .. }, Change::StartContainer(_)] => Some(name.as_str()),
+            _ => changes.iter().find_map(|change| match change {
+                Change::Swap(swap) => Some(swap.replacement.name()),
+                _ => None,
+            }),
+        };
+        let phase = match replaced {
+            Some(name) => Phase::of(name),
             None if step.id == host_id(&host, RUNTIME) => Phase::Node,
             None => return None,
         };
-        Some(Move { id: step.id.clone(), host, phase })
+        Some(Move { id: step.id.clone(), host, phase, is_proven: plan.swaps(&step.id) })
     };
     plan.steps.iter().filter_map(of).collect()
 }
@@ -160,7 +168,7 @@ fn leaders(id: &str, drained: &[NodeName], plan: &mut Plan, edges: &mut Edges) {
 /// an older apiserver may write in an older form what a newer one has written. Without an API there may be no etcd to ask, and
 /// the snapshot of the way forward is there.
 fn snapshot(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edges) {
-    let changes = |phase| moves.iter().any(|step| step.phase == phase);
+    let changes = |phase| moves.iter().any(|step| step.phase == phase && step.is_proven);
     let reason = if changes(Phase::Etcd) {
         "etcd is about to be replaced"
     } else if input.crossing.is_some() {
@@ -197,7 +205,7 @@ const GATE: &str = "etcd-gate";
 /// stop.
 fn gates(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) {
     let members: Vec<NodeName> = input.cluster.etcd_members().map(|node| node.name.clone()).collect();
-    for step in moves.iter().filter(|step| step.phase == Phase::Etcd) {
+    for step in moves.iter().filter(|step| step.phase == Phase::Etcd && step.is_proven) {
         let others: Vec<NodeName> = members.iter().filter(|name| **name != step.host).cloned().collect();
         if others.is_empty() {
             continue;

@@ -43,6 +43,26 @@ pub(super) fn swap_container(
     Step { details: differences.into_iter().chain(lines).collect(), ..step }
 }
 
+/// The step that starts a container anew with other files where there is no API that could be lost.
+pub(super) fn mend_container(
+    host: &HostInput<'_>,
+    component: Component,
+    spec: &ContainerSpec,
+    differences: Vec<String>,
+) -> Step {
+    let files = reads(host, component);
+    // Whoever is cut off in the middle leaves one that is stopped, which the next run starts with its files.
+    let changes = vec![
+        Change::StopContainer(spec.name.clone()),
+        Change::Write { directories: Vec::new(), files, links: Vec::new() },
+        Change::StartContainer(spec.name.clone()),
+    ];
+    let title = format!("start container {} anew", spec.name);
+    let reason = summary(&differences);
+    let step = host.step(&format!("container/{}", spec.name), title, reason, Action::Change(changes));
+    Step { details: differences, ..step }
+}
+
 /// What of a component shows on its host that it works.
 fn probe(component: Component) -> Probe {
     let path = |path: &str| path.to_owned();

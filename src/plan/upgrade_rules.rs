@@ -13,6 +13,16 @@ pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     let allowed = if input.history.goes_back { backward } else { forward };
     plan.refusals.extend(allowed(&completed.version, &input.cluster.version));
     plan.refusals.extend(fixed(completed, input.cluster));
+    plan.refusals.extend(moved(completed, input.cluster));
+}
+
+/// Nodes that have another address in the cluster.
+fn moved<'a>(was: &'a Cluster, is: &'a Cluster) -> impl Iterator<Item = Refusal> + 'a {
+    is.nodes.iter().filter_map(move |node| {
+        let key = format!("internal_address of {}", node.name);
+        let reason = "etcd's members, kubelet and the other nodes know the node by it";
+        changed(&key, was.node(&node.name)?.internal_address, node.internal_address, reason)
+    })
 }
 
 /// An apiserver may never skip a minor, and what a newer one has stored an older one may not be able to read

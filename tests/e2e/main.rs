@@ -21,6 +21,7 @@ mod lab;
 mod old_version;
 mod preflight;
 mod registry;
+mod renewal;
 mod restart;
 mod snapshot;
 mod ssh;

@@ -261,33 +261,66 @@ fn every_component_of_a_node_is_replaced_and_a_bad_kubelet_is_not() {
     lab.tool().up().succeeded();
     let subject = Subject { lab, runtime: Runtime::new().unwrap() };
     for name in ["api-proxy", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"] {
-        let request = LookRequest { containers: vec![name.into()], ..LookRequest::default() };
-        let mut spec = subject.runtime.block_on(async {
-            let (host, _) = Ssh::connect(options(&subject.lab, "root")).await.unwrap();
-            host.look(&request).await.unwrap().containers.remove(name).unwrap().spec
-        });
+        let mut spec = running(&subject, name);
         spec.oom_score_adj = -500;
-        let replacement = |spec: ContainerSpec| match name {
-            "api-proxy" => Replacement::BesideOld(Box::new(spec)),
-            _ => Replacement::Container(Box::new(spec)),
-        };
-        let proof = Proof { probes: vec![probe(name)], stays_seconds: 1 };
-        let change = |spec, patience_seconds| {
-            let proof = proof.clone();
-            Change::Swap(Box::new(Swap {
-                replacement: replacement(spec),
-                reads: Vec::new(),
-                files: Vec::new(),
-                proof,
-                patience_seconds,
-            }))
-        };
-        subject.make(&change(spec.clone(), 60)).unwrap();
+        subject.make(&replace(spec.clone(), probe(name), 60)).unwrap();
         spec.arguments.push("--no-such-flag".into());
-        let (_, log) = subject.reverted(&change(spec, 60));
+        let (_, log) = subject.reverted(&replace(spec, probe(name), 60));
         assert!(!log.is_empty());
     }
     kubelet(&subject);
+    the_next_up_ends_what_is_left(&subject);
+}
+
+/// What a container of the node was made from.
+fn running(subject: &Subject, name: &str) -> ContainerSpec {
+    let request = LookRequest { containers: vec![name.into()], ..LookRequest::default() };
+    subject.runtime.block_on(async {
+        let (host, _) = Ssh::connect(options(&subject.lab, "root")).await.unwrap();
+        host.look(&request).await.unwrap().containers.remove(name).unwrap().spec
+    })
+}
+
+fn replace(spec: ContainerSpec, probe: Probe, patience_seconds: u32) -> Change {
+    let replacement = match spec.name.as_str() {
+        "api-proxy" => Replacement::BesideOld(Box::new(spec)),
+        _ => Replacement::Container(Box::new(spec)),
+    };
+    let proof = Proof { probes: vec![probe], stays_seconds: 1 };
+    Change::Swap(Box::new(Swap { replacement, reads: Vec::new(), files: Vec::new(), proof, patience_seconds }))
+}
+
+/// The plan tells what was taken back and why, and what is under way; `up` ends it, waits for it, and tries again.
+fn the_next_up_ends_what_is_left(subject: &Subject) {
+    let tool = subject.lab.tool();
+    let plan = tool.plan().expect(2);
+    for text in ["replace container kube-scheduler", "replace kubelet.service", "its last replacement was taken back: "]
+    {
+        assert!(plan.has(text), "{text} is not in {plan}");
+    }
+    tool.up().succeeded();
+    tool.finds_nothing_to_do();
+
+    let name = "kube-scheduler";
+    let mut bad = running(subject, name);
+    bad.arguments.push("--no-such-flag".into());
+    let (reason, _) = subject.reverted(&replace(bad, probe(name), 60));
+    tool.plan().expect(2).says(&format!("settle {name}: its last replacement was taken back: {reason}"));
+    tool.up().succeeded();
+    tool.finds_nothing_to_do();
+
+    let silent = Probe::Http { port: 1, path: "/healthz".into() };
+    std::thread::scope(|scope| {
+        let swap = scope.spawn(|| subject.reverted(&replace(running(subject, name), silent, 20)));
+        until("the new one runs", 30 * SECOND, || {
+            let script = format!("[ $(docker inspect -f '{{{{.State.Running}}}}' {name}.next) = true ]");
+            subject.lab.try_script("h1", &script).result().map(|_| ())
+        });
+        tool.plan().expect(2).says(&format!("settle {name}: its replacement is under way"));
+        tool.up().succeeded();
+        swap.join().unwrap();
+    });
+    tool.finds_nothing_to_do();
 }
 
 fn kubelet(subject: &Subject) {

@@ -30,7 +30,7 @@ pub(super) fn data(
             }
             let [start, wait] = start_client(&node.name, component);
             let (id, host, phase) = (start.id.clone(), node.name.clone(), Phase::of(component.as_str()));
-            moves.push(Move { id: id.clone(), host, phase });
+            moves.push(Move { id: id.clone(), host, phase, is_proven: false });
             plan.steps.push(start);
             match plan.steps.iter_mut().find(|step| step.id == wait.id) {
                 Some(planned) => planned.after.push(id),

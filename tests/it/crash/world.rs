@@ -34,11 +34,18 @@ pub struct World {
     pub writes: Arc<Mutex<Vec<Write>>>,
     /// Workloads that never get ready, and why.
     pub broken: Arc<Mutex<BTreeMap<String, String>>>,
+    /// Days since [`super::NOW`].
+    pub days: Arc<Mutex<i64>>,
     /// Requests in which an eviction is still refused, by the budget that refuses.
     pub held: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl World {
+    /// Seconds since 1970, as the operator's machine tells them.
+    pub fn now(&self) -> i64 {
+        super::NOW + *self.days.lock().unwrap() * 86_400
+    }
+
     /// How long a run waits: not for what never comes.
     pub fn patience(&self) -> Duration {
         if self.broken.lock().unwrap().is_empty() { Duration::from_secs(300) } else { Duration::from_millis(300) }

@@ -21,6 +21,12 @@ healthy() {
   [ -n "$(running)" ]
 }
 
+# A container reads its files when it starts.
+start() {
+  [ -e "$1/running" ] || /bin/cat /var/lib/certificates/x >"$1/read"
+  touch "$1/running" "$1/started"
+}
+
 docker() {
   for last; do :; done
   case $1 in
@@ -40,7 +46,8 @@ docker() {
     update:--restart=*) echo "${2#--restart=}" >"$container/policy" ;;
     start:*)
       if [ -e "$container/cannot-start" ]; then echo 'exec: "x": executable file not found' >&2; return 1; fi
-      touch "$container/running" "$container/started" ;;
+      start "$container" ;;
+    restart:*) /bin/rm -f "$container/running"; start "$container" ;;
     stop:*) /bin/rm -f "$container/running" ;;
     rm:*) [ ! -e "$container/running" ] && /bin/rm -r "$container" ;;
     rename:*) echo "$3" >"$container/name" ;;

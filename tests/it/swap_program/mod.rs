@@ -41,7 +41,7 @@ impl Machine {
     /// A host whose old component runs, with an intent to replace it.
     fn new(kind: Kind, new: New) -> Self {
         let machine = Self { folder: TempDir::new().unwrap(), kind };
-        for folder in ["state/containers", "provision/swap/x/files", "late", "units"] {
+        for folder in ["state/containers", "provision/swap/x/files", "late", "units", "certificates"] {
             fs::create_dir_all(machine.lib(folder)).unwrap();
         }
         fs::create_dir(machine.folder.path().join("run")).unwrap();
@@ -63,6 +63,7 @@ impl Machine {
         } else {
             machine.containers(new);
             intent += &format!("kind {}\nport 80\nold {OLD}\nnew {NEW}\n", format!("{kind:?}").to_lowercase());
+            intent += "early 0 /var/lib/certificates/x\n";
         }
         machine.write("provision/swap/x/intent", &intent);
         machine
@@ -77,6 +78,10 @@ impl Machine {
         for mark in ["running", "started", "healthy"] {
             self.write(&format!("state/containers/{OLD}/{mark}"), "");
         }
+        self.write(&format!("state/containers/{OLD}/read"), "old");
+        self.write("certificates/x", "old");
+        self.write("provision/swap/x/files/0", "new");
+        self.write("provision/swap/x/files/0.old", "old");
         let mark = match new {
             New::Good => "healthy",
             New::NeverHealthy => "ill",
@@ -143,6 +148,7 @@ impl Machine {
             let running = container.join("running");
             if always && container.join("started").exists() {
                 fs::write(running, "").unwrap();
+                fs::copy(self.lib("certificates/x"), container.join("read")).unwrap();
             } else if running.exists() {
                 fs::remove_file(running).unwrap();
             }
@@ -173,6 +179,9 @@ impl Machine {
         let container = |file: &str| self.read(&format!("state/containers/{id}/{file}"));
         assert_eq!((container("name").trim(), container("policy").trim()), ("x", "always"), "{self}");
         assert!(self.lib(&format!("state/containers/{id}/running")).exists(), "{self}");
+        let wanted = if replaced { "new" } else { "old" };
+        let files = (self.read("certificates/x"), container("read"));
+        assert_eq!(files, (wanted.into(), wanted.into()), "{self}");
         replaced
     }
 }
