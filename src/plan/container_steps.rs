@@ -29,7 +29,7 @@ fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Opt
     };
     let mut differences = container_differences(spec, seen);
     differences.extend(file_steps::read_anew(host, component).into_iter().map(|(_, line)| line));
-    if host.input.restoration.is_some() && snapshot_steps::is_stopped(&spec.name) {
+    if host.input.restoration.is_some() && snapshot_steps::is_stopped_for_restore(&spec.name) {
         differences.retain(|difference| !seen.irregularities.contains(difference));
         if differences.is_empty() {
             return None;

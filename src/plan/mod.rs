@@ -50,7 +50,9 @@ pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
 pub use running_versions::RunningVersions;
-pub use snapshot_steps::{Restoration, RestoreInput, SnapshotMember, SnapshotSpec, restore_snapshot, snapshot_step};
+pub use snapshot_steps::{
+    Restoration, RestoreInput, SnapshotMember, SnapshotSpec, is_stopped_for_restore, restore_snapshot, snapshot_step,
+};
 pub use step::{Action, Condition, Plan, Step};
 pub use way_out::way_out;
 
