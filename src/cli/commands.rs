@@ -332,7 +332,7 @@ async fn go_back(
     let setup = setup(&connect.common);
     let run = folder.run().clone();
     let state = folder.state().clone();
-    let target = ops::rollback_target(&state, to)?;
+    let target = ops::rollback_target(&state, &ops::catalog(&setup)?, to)?;
     let loaded = ops::load_generation(&setup, target)?;
     let invocation = Invocation::of(connect, setup, loaded)?.whole().await?;
     let cancellation = Cancellation::default();

@@ -52,6 +52,7 @@ fn snapshot_code(error: &SnapshotError) -> u8 {
         | SnapshotError::Unreachable(_)
         | SnapshotError::NoMember { .. }
         | SnapshotError::Unusable { .. }
+        | SnapshotError::Replacing(_)
         | SnapshotError::Unfinished(_) => REFUSED,
     }
 }

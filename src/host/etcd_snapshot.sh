@@ -144,6 +144,21 @@ scratch_etcd() {
   done
 }
 
+# data_is_idle: nothing but the stopped `etcd` can come at etcd's data, now or at the next boot. A replacement that has not
+# ended may serve it by another name, and is ended at the next boot; where neither of both works it has nothing to end.
+data_is_idle() {
+  # shellcheck disable=SC2154 # the door has it
+  for component in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+    [ -e "$swaps/$component/intent" ] || continue
+    case $(head -n 1 "$swaps/$component/result" 2>/dev/null) in
+      neither) rm -f "$swaps/$component/intent"; sync "$swaps/$component"; rm -rf "${swaps:?}/$component" ;;
+      *) fail "etcd's data is left alone: the replacement of $component has not ended (systemctl start provision-settle)" ;;
+    esac
+  done
+  users=$(docker ps --filter volume=/var/lib/etcd --format '{{.Names}}' | tr '\n' ' ')
+  [ -z "$users" ] || fail "etcd's data is left alone: it is used by ${users% }"
+}
+
 # restore_snapshot: name, image, size, digest, owner, stamp, member, its peer URL, all members, token. The new data is
 # whole and synced before the folder for the old one is made, which says so; from then on only two renames are left. They
 # stay within etcd's folder, which may be a disk of its own. Kubernetes' caches must never see revisions again: they are
@@ -152,7 +167,7 @@ restore_snapshot() {
   begin
   check_bytes
   IFS= read -r owner; IFS= read -r stamp; IFS= read -r member; IFS= read -r peer; IFS= read -r cluster; IFS= read -r token
-  case $(docker inspect -f '{{.State.Running}}' etcd 2>/dev/null) in true) fail "etcd runs: its data is left alone" ;; esac
+  data_is_idle
   data=/var/lib/etcd new=/var/lib/etcd/restored-$stamp old=/var/lib/etcd/before-restore-$stamp
   if [ ! -d "$old" ]; then
     rm -rf "$new"

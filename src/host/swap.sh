@@ -26,7 +26,7 @@ run() {
 }
 
 read_intent() {
-  kind='' name='' old='' new='' unit='' port=0 patience=60 stays=0 early=no cut=no going=on started=0 reason=''
+  kind='' name='' old='' new='' unit='' port=0 patience=60 stays=0 early=no cut=no kept=no going=on started=0 reason=''
   while IFS=' ' read -r key value; do
     case $key in
       kind) kind=$value ;; name) name=$value ;; old) old=$value ;; new) new=$value ;; unit) unit=$value ;;
@@ -200,11 +200,9 @@ take_back() {
       if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new" || return; fi
       put_back && start_old ;;
     beside)
-      back=no
-      put_back && start_old && listens "$old" && back=yes
-      # However that went, the new one is not wanted.
-      if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new"; fi
-      [ "$back" = yes ] ;;
+      # It may be all that the host has: the new one goes only for an old one that listens.
+      if ! { put_back && start_old && listens "$old"; }; then kept=yes; return 1; fi
+      if is_there "$new"; then run docker stop "$new" && run docker update --restart=no "$new"; fi ;;
     unit) put_back && run systemctl daemon-reload && run systemctl restart "$unit" ;;
   esac
 }
@@ -255,7 +253,7 @@ back() {
   [ -e log ] || last_lines | record log
   going=back started=$(date +%s)
   if take_back && prove "$old"; then word=reverted reason=''; else word=neither; fi
-  if [ "$kind" != unit ] && is_there "$new" && ! run docker rm -v "$new"; then word=neither; fi
+  if [ "$kind" != unit ] && [ "$kept" = no ] && is_there "$new" && ! run docker rm -v "$new"; then word=neither; fi
   conclude "$word" "$why${reason:+; the old one: $reason}"
 }
 

@@ -52,10 +52,10 @@ pub enum JournalError {
         /// Who.
         holder: Holder,
     },
-    /// A generation was to be completed or changed that is not the one that is aimed at.
+    /// A generation was to be completed or changed that is not the one at work.
     #[error("{path}: there is no such generation at work; this is a fault of provision", path = path.display())]
     NotAimed {
-        /// The generation's folder, or the folder of all.
+        /// The generation's folder or its file.
         path: PathBuf,
     },
 }

@@ -93,7 +93,8 @@ impl StateFolder {
         Ok(())
     }
 
-    /// Begins a generation, or goes on with the one that is aimed at where it is for the same text and pins.
+    /// Begins a generation, or goes on with the one that is aimed at where it is for the same text and pins. Where nothing is
+    /// aimed at and the current one is for them, a cluster is mended and that one stays.
     pub fn begin_generation(&mut self, config: &str, pins: Pins) -> Result<GenerationNumber, JournalError> {
         self.begin(config, pins, None)
     }
@@ -114,10 +115,13 @@ impl StateFolder {
         pins: Pins,
         back_to: Option<GenerationNumber>,
     ) -> Result<GenerationNumber, JournalError> {
-        let is_same =
-            |aimed: &&Generation| aimed.config == config && aimed.lock.pins == pins && aimed.lock.back_to == back_to;
-        if let Some(aimed) = self.state.aimed().filter(is_same) {
-            return Ok(aimed.number);
+        let is_same = |generation: &&Generation| generation.config == config && generation.lock.pins.are_same(&pins);
+        let same = match self.state.aimed() {
+            Some(aimed) => Some(aimed).filter(is_same).filter(|aimed| aimed.lock.back_to == back_to),
+            None => self.state.current().filter(is_same),
+        };
+        if let Some(same) = same {
+            return Ok(same.number);
         }
         let generation = self.next_generation(config, pins, back_to);
         let folder = self.path.join(GENERATIONS);
@@ -130,30 +134,35 @@ impl StateFolder {
         Ok(number)
     }
 
-    /// Replaces the pins of the generation that is aimed at: what a host reported first holds for all others.
-    pub fn record_pins(&mut self, pins: Pins) -> Result<(), JournalError> {
-        let Some(aimed) = self.state.aimed().cloned() else {
-            return Err(JournalError::NotAimed { path: self.path.join(GENERATIONS) });
+    /// Replaces the pins of the generation at work, which [`Self::begin_generation`] gave: what a host reported first holds for
+    /// all others.
+    pub fn record_pins(&mut self, number: GenerationNumber, pins: Pins) -> Result<(), JournalError> {
+        let path = self.path.join(GENERATIONS).join(number.to_string()).join(LOCK_FILE);
+        let Some(lock) = self.state.at_work().filter(|at_work| at_work.number == number).map(|found| &found.lock)
+        else {
+            return Err(JournalError::NotAimed { path });
         };
-        if aimed.lock.pins == pins {
+        if lock.pins == pins {
             return Ok(());
         }
-        let path = self.path.join(GENERATIONS).join(aimed.number.to_string()).join(LOCK_FILE);
-        let lock = GenerationLock { pins, ..aimed.lock };
+        let lock = GenerationLock { pins, ..lock.clone() };
         replace_file(self.disk(), &path, &to_json(&path, &lock)?)?;
-        if let Some(last) = self.state.generations.last_mut() {
-            last.lock = lock;
+        if let Some(found) = self.state.generations.iter_mut().find(|generation| generation.number == number) {
+            found.lock = lock;
         }
         Ok(())
     }
 
-    /// Makes the generation that is aimed at the current one.
+    /// Makes the generation at work the current one.
     pub fn complete_generation(&mut self, number: GenerationNumber) -> Result<(), JournalError> {
-        if self.state.aimed().is_none_or(|aimed| aimed.number != number) {
+        if self.state.at_work().is_none_or(|at_work| at_work.number != number) {
             return Err(JournalError::NotAimed { path: self.path.join(GENERATIONS).join(number.to_string()) });
         }
         if self.state.material().is_empty() {
             return Err(damaged(&self.path.join(KEYS), &"it is empty, so no generation can be complete"));
+        }
+        if self.state.current == Some(number) {
+            return Ok(());
         }
         replace_file(self.disk(), &self.path.join(CURRENT_FILE), format!("{number}\n").as_bytes())?;
         self.state.current = Some(number);
@@ -186,8 +195,8 @@ impl StateFolder {
     pub fn begin_run(&self) -> Result<RunLog, JournalError> {
         let folder = self.path.join(RUNS);
         ensure_directory(self.disk(), &folder)?;
-        let (current, aimed) = (self.state.current, self.state.aimed().map(|generation| generation.number));
-        RunLog::begin(Arc::clone(&self.disk.0), &folder, &self.run.run, current, aimed)
+        let (current, at_work) = (self.state.current, self.state.at_work().map(|generation| generation.number));
+        RunLog::begin(Arc::clone(&self.disk.0), &folder, &self.run.run, current, at_work)
     }
 
     fn disk(&self) -> &dyn Disk {

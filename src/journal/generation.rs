@@ -1,5 +1,6 @@
 //! Generations: each configuration that was aimed at, with what it was made of.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
@@ -75,6 +76,19 @@ pub struct Pins {
     /// Texts of the operator's add-ons beside `cluster.yml`, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addons: Vec<PinnedAddon>,
+}
+
+impl Pins {
+    /// Whether nodes run the same bytes: the order, and who gave them, do not matter.
+    pub fn are_same(&self, other: &Self) -> bool {
+        let images = |pins: &Self| -> BTreeSet<_> {
+            pins.images.iter().map(|image| (image.store, image.reference.clone(), image.id.clone())).collect()
+        };
+        let files = |pins: &Self| -> BTreeSet<_> {
+            pins.files.iter().map(|file| (file.name.clone(), file.version.clone(), file.digest.clone())).collect()
+        };
+        self.addons == other.addons && images(self) == images(other) && files(self) == files(other)
+    }
 }
 
 /// An add-on's text by content.

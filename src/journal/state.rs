@@ -73,6 +73,17 @@ impl State {
         self.generations.last().filter(|generation| Some(generation.number) > self.current)
     }
 
+    /// The generation that a run works for: the one that is aimed at, or else the current one, which it mends.
+    pub fn at_work(&self) -> Option<&Generation> {
+        self.aimed().or(self.current())
+    }
+
+    /// Whether a generation was ever completed: it is the current one, or was so when a later one was begun.
+    pub fn was_completed(&self, number: GenerationNumber) -> bool {
+        let mut parents = self.generations.iter().filter_map(|generation| generation.lock.parent);
+        self.current == Some(number) || parents.any(|parent| parent == number)
+    }
+
     /// What is remembered of etcd's first start.
     pub fn etcd(&self) -> Option<&EtcdRecord> {
         self.etcd.as_ref()

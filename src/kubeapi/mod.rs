@@ -16,7 +16,7 @@ mod read;
 mod write;
 
 pub use collection::Collection;
-pub use cordon::{CORDONED_ANNOTATION, is_cordoned_by_us};
+pub use cordon::{CORDONED_ANNOTATION, has_stale_note, is_cordoned_by_us};
 pub use error::{KubeApiError, RefusalReason};
 pub use eviction::{Eviction, EvictionAnswer};
 pub use node::merge_taints;

@@ -14,13 +14,14 @@ use crate::crossing::{
 };
 use crate::endpoints::{Endpoints, ReadEndpoints};
 use crate::host::{LogSource, SharedHost};
+use crate::plan::RunningVersions;
 use crate::podsecurity::WORKLOAD_KINDS;
 use crate::release::Release;
-use crate::state::ResourceKind;
+use crate::state::{Observed, ResourceKind};
 
 use super::OperationError;
 use super::load::cluster_of;
-use super::survey::SurveyInput;
+use super::survey::{SurveyInput, begun};
 
 /// Groups of events that are told of one host; more than this nobody reads.
 const MOST_GROUPS: usize = 2000;
@@ -32,12 +33,12 @@ const CUT: &str = "cut";
 pub(super) async fn crossing(
     input: &SurveyInput<'_>,
     hosts: &BTreeMap<NodeName, SharedHost>,
+    observed: &Observed,
     endpoints: Option<&dyn Endpoints>,
 ) -> Result<Option<CrossingReport>, OperationError> {
     let Some(running) = running(input) else { return Ok(None) };
     let target = &input.loaded.release;
-    let current = input.loaded.catalog.release(&running.version);
-    let current = current.map_err(|error| OperationError::Input(error.to_string()))?;
+    let current = current(input, &running, observed)?;
     let Some(endpoints) = endpoints.filter(|_| current.minor < target.minor) else { return Ok(None) };
     let mut seen = Seen::default();
     let removed = removed_between(&current, target);
@@ -66,6 +67,16 @@ pub(super) async fn crossing(
         control_planes: &seen.control_planes,
         unread: &seen.unread,
     })))
+}
+
+/// The release of the oldest apiserver: a rollback that has ended half-way has to be gone over again. That of the generation
+/// where the catalog does not know it.
+fn current(input: &SurveyInput<'_>, running: &Cluster, observed: &Observed) -> Result<Release, OperationError> {
+    let begun = begun(input);
+    let versions = RunningVersions::of(&input.loaded.cluster, observed, &running.version, begun.as_ref());
+    let catalog = &input.loaded.catalog;
+    let current = catalog.release(&versions.oldest_apiserver).or_else(|_| catalog.release(&running.version));
+    current.map_err(|error| OperationError::Input(error.to_string()))
 }
 
 /// The cluster of the generation that was completed last.

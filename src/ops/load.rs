@@ -69,7 +69,7 @@ pub fn load_generation(setup: &Setup, generation: &Generation) -> Result<Loaded,
 }
 
 fn load_bytes(setup: &Setup, bytes: &[u8], origin: &str) -> Result<Loaded, OperationError> {
-    let catalog = catalog(setup.catalog.as_deref())?;
+    let catalog = catalog(setup)?;
     let input = |findings: config::Findings| OperationError::Input(findings.to_string());
     let base = setup.config.parent().unwrap_or(Path::new("")).to_owned();
     let context = cluster::Context { home: setup.home.clone(), base };
@@ -92,10 +92,11 @@ fn read(path: &Path) -> Result<Vec<u8>, OperationError> {
     std::fs::read(path).map_err(|source| OperationError::LocalFile { operation: "reading", path: path.into(), source })
 }
 
-fn catalog(overlay: Option<&Path>) -> Result<Catalog, OperationError> {
+/// The versions that can be asked for: the built-in ones, and those that the operator has laid over them.
+pub fn catalog(setup: &Setup) -> Result<Catalog, OperationError> {
     let wrong = |error: crate::release::CatalogError| OperationError::Input(error.to_string());
     let shipped = Catalog::shipped().map_err(wrong)?;
-    let Some(path) = overlay else { return Ok(shipped) };
+    let Some(path) = setup.catalog.as_deref() else { return Ok(shipped) };
     let text = String::from_utf8_lossy(&read(path)?).into_owned();
     shipped.with_overlay(&text).map_err(wrong)
 }

@@ -16,6 +16,7 @@ mod load;
 mod past;
 mod pins;
 mod rollback;
+mod rollback_target;
 mod status;
 mod suppliers;
 mod supply;
@@ -34,12 +35,13 @@ pub use etcd_snapshot::{
 };
 pub use images::{CreatedBundle, Extras, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};
-pub use load::{Loaded, Setup, load, load_generation};
+pub use load::{Loaded, Setup, catalog, load, load_generation};
 pub use past::{
     Difference, GenerationLine, GenerationState, History, PinChange, RunLine, RunOutcome, difference, generation,
     history, replay_json, replay_plain, run,
 };
-pub use rollback::{rollback, rollback_target, rollback_with_snapshot};
+pub use rollback::{rollback, rollback_with_snapshot};
+pub use rollback_target::rollback_target;
 pub use status::{Status, status};
 pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 
-use crate::journal::{Generation, GenerationNumber, State, StateFolder};
+use crate::journal::{Generation, StateFolder};
 use crate::plan::Plan;
 use crate::state::SnapshotRecord;
 
@@ -10,52 +10,6 @@ use super::etcd_snapshot::{offer, restoration};
 use super::survey::SurveyInput;
 use super::up::{Consent, UpInput, UpOutcome, up};
 use super::{Loaded, LossConsent, OperationError, SnapshotInput};
-
-/// Which generation a rollback goes to: the one that is named; else that of a rollback which was begun and not completed;
-/// else, where an upgrade was begun and not completed, the one that it began from; else the parent of the last completed one,
-/// which is that of the one it has gone back to where it was a rollback itself.
-///
-/// # Errors
-///
-/// A generation that does not exist, or one that was never completed.
-pub fn rollback_target(state: &State, named: Option<u32>) -> Result<&Generation, OperationError> {
-    let Some(current) = state.current() else {
-        return Err(OperationError::Input(
-            "no generation was ever completed, so that there is nothing to go back to".into(),
-        ));
-    };
-    if let Some(number) = named {
-        return find(state, GenerationNumber(number));
-    }
-    let begun = state.restore().and_then(|intent| intent.back_to);
-    if let Some(number) = begun.or(state.aimed().and_then(|aimed| aimed.lock.back_to)) {
-        return find(state, number);
-    }
-    if state.aimed().is_some() {
-        return Ok(current);
-    }
-    let meant = original(state, current)?;
-    let none = || format!("generation {} is the first one; there is none before it", meant.number);
-    let parent = meant.lock.parent.ok_or_else(|| OperationError::Input(none()))?;
-    original(state, find(state, parent)?)
-}
-
-/// The generation that was gone back to, where this one is a rollback.
-fn original<'a>(state: &'a State, generation: &'a Generation) -> Result<&'a Generation, OperationError> {
-    let mut meant = generation;
-    // Each names an earlier one.
-    while let Some(number) = meant.lock.back_to.filter(|number| *number < meant.number) {
-        meant = find(state, number)?;
-    }
-    Ok(meant)
-}
-
-fn find(state: &State, number: GenerationNumber) -> Result<&Generation, OperationError> {
-    state.generation(number).ok_or_else(|| {
-        let known: Vec<String> = state.generations().iter().map(|generation| generation.number.to_string()).collect();
-        OperationError::Input(format!("there is no generation {number}; there are {}", known.join(", ")))
-    })
-}
 
 /// Brings the cluster back to a generation. `input.survey.loaded` is that generation's, and `input.survey.back_to` names it.
 ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::base::NodeName;
+use crate::base::{KubernetesVersion, NodeName};
 use crate::bundle::{BundleError, Bundles, CNI_PLUGINS, UnpackedFile};
 use crate::cluster::Cluster;
 use crate::crossing::CrossingReport;
@@ -138,7 +138,7 @@ pub async fn survey(input: &SurveyInput<'_>) -> Result<Survey, OperationError> {
         Ok(()) => supply(input, &observed, locked(input)).await?,
         Err(_) => Supplied { bundles: input.bundles.clone(), ..Supplied::default() },
     };
-    let crossing = crossing(input, &hosts, endpoints.as_deref()).await?;
+    let crossing = crossing(input, &hosts, &observed, endpoints.as_deref()).await?;
     let way_back = way_back(input, &observed, endpoints.as_deref()).await?;
     let seen = Seen { hosts, endpoints, observed, request, unpacked, supplied, findings, crossing, way_back };
     let mut survey = conclude(input, seen, completion)?;
@@ -305,7 +305,19 @@ fn history(input: &SurveyInput<'_>, etcd: &EtcdRecord) -> History {
     let (state, loaded) = (input.state, input.loaded);
     let completed = state.current().map(|generation| Box::new(completed(&generation.config, loaded)));
     let complete_etcd_members = etcd.seen_complete.iter().cloned().collect();
-    History { completed, complete_etcd_members, untouched: state.is_new(), goes_back: input.back_to.is_some() }
+    let (begun, goes_back) = (begun(input), input.back_to.is_some());
+    History { completed, begun, complete_etcd_members, untouched: state.is_new(), goes_back }
+}
+
+/// The Kubernetes version of the generation that was begun and is not complete.
+pub(super) fn begun(input: &SurveyInput<'_>) -> Option<KubernetesVersion> {
+    let aimed = input.state.aimed()?;
+    let pinned = || {
+        let kubelet = aimed.lock.pins.files.iter().find(|file| file.name == "kubelet")?;
+        KubernetesVersion::parse(&kubelet.version).ok()
+    };
+    let written = super::load::cluster_of(&aimed.config, &input.loaded.catalog).map(|cluster| cluster.version);
+    written.or_else(pinned)
 }
 
 /// The cluster of a configuration that was applied once; if this version no longer reads it, that of today's file.

@@ -105,7 +105,7 @@ async fn carry_out(
     conclude(&outcome)?;
     folder.store_restore(None)?;
     whole(survey)?;
-    pin_pod_images(folder, survey).await?;
+    pin_pod_images(folder, survey, generation).await?;
     Ok(folder.complete_generation(generation)?)
 }
 
@@ -183,7 +183,11 @@ async fn remember_members(
 }
 
 /// containerd tells an image's id only once it is there: it is locked after the first run, for every later one.
-async fn pin_pod_images(folder: &mut StateFolder, survey: &Survey) -> Result<(), OperationError> {
+async fn pin_pod_images(
+    folder: &mut StateFolder,
+    survey: &Survey,
+    generation: GenerationNumber,
+) -> Result<(), OperationError> {
     let mut record = survey.resolved.record.clone();
     // Nothing but the images is of interest now; all else was seen before the run or proven by it.
     let request = &LookRequest::default();
@@ -195,7 +199,7 @@ async fn pin_pod_images(folder: &mut StateFolder, survey: &Survey) -> Result<(),
         }
     }
     if record != survey.resolved.record {
-        folder.record_pins(record)?;
+        folder.record_pins(generation, record)?;
     }
     Ok(())
 }

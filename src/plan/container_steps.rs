@@ -34,7 +34,7 @@ fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Opt
         return Some(Need::Mend { differences: reads });
     }
     differences.extend(reads);
-    if host.input.restoration.is_some() && snapshot_steps::is_stopped(&spec.name) {
+    if host.input.restoration.is_some() && snapshot_steps::is_stopped_for_restore(&spec.name) {
         differences.retain(|difference| !seen.irregularities.contains(difference));
         if differences.is_empty() {
             return None;

@@ -17,6 +17,7 @@ mod readiness;
 mod refusal;
 mod render;
 mod rolling;
+mod running_versions;
 mod runtime_configuration;
 mod runtime_steps;
 mod settle_steps;
@@ -30,7 +31,7 @@ mod way_out;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{Digest, NodeName, StepId};
+use crate::base::{Digest, KubernetesVersion, NodeName, StepId};
 use crate::cluster::Cluster;
 use crate::crossing::{CrossingReport, WayBack};
 use crate::desired::Desired;
@@ -49,7 +50,10 @@ pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
-pub use snapshot_steps::{Restoration, RestoreInput, SnapshotMember, SnapshotSpec, restore_snapshot, snapshot_step};
+pub use running_versions::RunningVersions;
+pub use snapshot_steps::{
+    Restoration, RestoreInput, SnapshotMember, SnapshotSpec, is_stopped_for_restore, restore_snapshot, snapshot_step,
+};
 pub use step::{Action, Condition, Plan, Step};
 pub use way_out::way_out;
 
@@ -69,6 +73,8 @@ pub struct Sources {
 pub struct History {
     /// The cluster of the last completed generation; none before the first one.
     pub completed: Option<Box<Cluster>>,
+    /// The Kubernetes version of a generation that was begun after it and is not complete; none where there is none.
+    pub begun: Option<KubernetesVersion>,
     /// etcd members that were once seen as full members: they never start with empty data again.
     pub complete_etcd_members: Vec<NodeName>,
     /// Whether the run takes an upgrade back: components go in the opposite order, and to an older version.

@@ -65,38 +65,49 @@ pub(super) fn topology(input: &Input<'_>, plan: &mut Plan) {
     }
     for node in input.history.completed.iter().flat_map(|cluster| &cluster.nodes) {
         if input.cluster.node(&node.name).is_none() {
-            plan.refusals.push(removed_node(&node.name));
+            plan.refusals.push(removed_node(input, &node.name));
         }
     }
     for node in &input.cluster.nodes {
         let known = input.history.has_node(&node.name);
         if !known && (node.roles.etcd || node.roles.control_plane) {
-            plan.refusals.push(added_member(&node.name));
+            plan.refusals.push(added_member(input, &node.name));
         }
     }
     unknown_nodes(input, plan);
 }
 
-fn removed_node(name: &NodeName) -> Refusal {
+fn removed_node(input: &Input<'_>, name: &NodeName) -> Refusal {
+    let (reason, hint) = if input.history.goes_back {
+        ("the generation that is gone back to does not have it; removing nodes is not supported yet", HAS_THE_NODES)
+    } else {
+        (
+            "the last applied configuration has it and cluster.yml no longer does; removing nodes is not supported yet",
+            "put the node back into cluster.yml",
+        )
+    };
     Refusal {
         host: Some(name.clone()),
         subject: format!("remove node {name}"),
-        reason:
-            "the last applied configuration has it and cluster.yml no longer does; removing nodes is not supported yet"
-                .into(),
-        hint: "put the node back into cluster.yml".into(),
+        reason: reason.into(),
+        hint: hint.into(),
         details: Vec::new(),
     }
 }
 
-fn added_member(name: &NodeName) -> Refusal {
+/// On the way back the configuration is that of then, so that nothing in `cluster.yml` helps.
+const HAS_THE_NODES: &str =
+    "go back to a generation that has the same nodes: `provision history` lists them, `provision diff` compares two";
+
+fn added_member(input: &Input<'_>, name: &NodeName) -> Refusal {
+    let hint = || format!("give {name} the role worker only, or take it out of cluster.yml");
     Refusal {
         host: Some(name.clone()),
         subject: format!("add node {name} with role controlplane or etcd"),
         reason:
             "only workers can join a cluster that runs; adding etcd members and control planes is not supported yet"
                 .into(),
-        hint: format!("give {name} the role worker only, or take it out of cluster.yml"),
+        hint: if input.history.goes_back { HAS_THE_NODES.into() } else { hint() },
         details: Vec::new(),
     }
 }
@@ -146,11 +157,24 @@ fn unknown_nodes(input: &Input<'_>, plan: &mut Plan) {
         plan.refusals.push(Refusal {
             host: None,
             subject: format!("node {} of the API", key.name),
-            reason: "it is registered with the cluster and not in cluster.yml".into(),
-            hint: format!("add it to cluster.yml, or delete it: kubectl delete node {}", key.name),
+            reason: stranger_reason(input).into(),
+            hint: stranger_hint(input, &key.name),
             details: Vec::new(),
         });
     }
+}
+
+fn stranger_reason(input: &Input<'_>) -> &'static str {
+    if input.history.goes_back {
+        "it is registered with the cluster, and the generation that is gone back to does not have it"
+    } else {
+        "it is registered with the cluster and not in cluster.yml"
+    }
+}
+
+fn stranger_hint(input: &Input<'_>, name: &str) -> String {
+    let delete = format!("delete it: kubectl delete node {name}");
+    if input.history.goes_back { delete } else { format!("add it to cluster.yml, or {delete}") }
 }
 
 fn is_node(key: &ObjectKey) -> bool {

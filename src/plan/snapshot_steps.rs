@@ -79,7 +79,7 @@ pub(super) const CLIENTS: [Component; 3] =
     [Component::KubeControllerManager, Component::KubeScheduler, Component::KubeApiserver];
 
 /// Whether a restore stops this container and starts it again.
-pub(super) fn is_stopped(container: &str) -> bool {
+pub fn is_stopped_for_restore(container: &str) -> bool {
     container == Component::Etcd.as_str() || CLIENTS.iter().any(|component| component.as_str() == container)
 }
 

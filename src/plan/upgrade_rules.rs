@@ -5,13 +5,15 @@ use std::fmt::Display;
 use crate::base::KubernetesVersion;
 use crate::cluster::{Cluster, NetworkPlugin};
 
-use super::{Input, Plan, Refusal};
+use super::{Input, Plan, Refusal, RunningVersions};
 
 /// Refuses what no order of steps makes possible.
 pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     let Some(completed) = &input.history.completed else { return };
+    let (completed, begun) = (completed.as_ref(), input.history.begun.as_ref());
+    let running = RunningVersions::of(input.cluster, input.observed, &completed.version, begun);
     let allowed = if input.history.goes_back { backward } else { forward };
-    plan.refusals.extend(allowed(&completed.version, &input.cluster.version));
+    plan.refusals.extend(allowed(&running, &input.cluster.version));
     plan.refusals.extend(fixed(completed, input.cluster));
     plan.refusals.extend(moved(completed, input.cluster));
 }
@@ -26,39 +28,44 @@ fn moved<'a>(was: &'a Cluster, is: &'a Cluster) -> impl Iterator<Item = Refusal>
 }
 
 /// An apiserver may never skip a minor, and what a newer one has stored an older one may not be able to read
-/// (Kubernetes' version skew policy).
-fn forward(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> {
-    let next = from.minor().0 + 1;
-    let (reason, hint) = if to < from {
-        let reason =
-            format!("the cluster runs {from}; a newer apiserver may have stored what an older one cannot read");
+/// (Kubernetes' version skew policy). A change that has ended half-way counts with both of its ends.
+fn forward(running: &RunningVersions, to: &KubernetesVersion) -> Option<Refusal> {
+    let RunningVersions { oldest_apiserver: oldest, newest } = running;
+    let next = oldest.minor().0 + 1;
+    let (reason, hint) = if to < newest {
+        let who = if running.are_several() { "a part of the cluster" } else { "the cluster" };
+        let reason = format!("{who} runs {newest}; a newer apiserver may have stored what an older one cannot read");
         (reason, "to go back to what ran before an upgrade, use `provision rollback`".to_owned())
     } else if to.minor().0 > next {
-        let reason = format!("the cluster runs {from}, and an apiserver may not skip a minor version");
+        let who = if running.are_several() { "one of the apiservers" } else { "the cluster" };
+        let reason = format!("{who} runs {oldest}, and an apiserver may not skip a minor version");
         (reason, format!("upgrade to a version of 1.{next} first, then minor by minor: kubernetes_version: v1.{next}"))
     } else {
         return None;
     };
-    Some(Refusal { host: None, subject: format!("Kubernetes {to}"), reason, hint, details: Vec::new() })
+    Some(refusal(to, reason, hint))
 }
 
-/// Not forward in the opposite order. One minor back is possible: what a version stores by default, the one before can read (Kubernetes' deprecation policy).
-fn backward(from: &KubernetesVersion, to: &KubernetesVersion) -> Option<Refusal> {
-    if to > from {
-        let reason = format!("the cluster runs {from}, which is older: that is no way back");
+/// One minor back is possible: what a version stores by default, the one before can read (Kubernetes' deprecation policy).
+/// Forward it is never: components would go in the opposite order.
+fn backward(running: &RunningVersions, to: &KubernetesVersion) -> Option<Refusal> {
+    let RunningVersions { oldest_apiserver: oldest, newest } = running;
+    if to > oldest {
+        let who = if running.are_several() { "one of the apiservers" } else { "the cluster" };
+        let reason = format!("{who} runs {oldest}, which is older: that is no way back");
         let hint = format!("write kubernetes_version: {to} into cluster.yml and run `provision up`");
-        return Some(Refusal { host: None, subject: format!("Kubernetes {to}"), reason, hint, details: Vec::new() });
+        return Some(refusal(to, reason, hint));
     }
-    if to.minor().0 + 1 >= from.minor().0 {
+    if to.minor().0 + 1 >= newest.minor().0 {
         return None;
     }
-    Some(Refusal {
-        host: None,
-        subject: format!("Kubernetes {to}"),
-        reason: format!("the cluster runs {from}, and an apiserver may go back by one minor version at a time"),
-        hint: format!("go back to a generation of 1.{} first: provision history", from.minor().0 - 1),
-        details: Vec::new(),
-    })
+    let who = if running.are_several() { "a part of the cluster" } else { "the cluster" };
+    let reason = format!("{who} runs {newest}, and an apiserver may go back by one minor version at a time");
+    Some(refusal(to, reason, format!("go back to a generation of 1.{} first: provision history", newest.minor().0 - 1)))
+}
+
+fn refusal(to: &KubernetesVersion, reason: String, hint: String) -> Refusal {
+    Refusal { host: None, subject: format!("Kubernetes {to}"), reason, hint, details: Vec::new() }
 }
 
 /// What every object, certificate or address of the cluster was made with.
@@ -113,9 +120,25 @@ fn changed<T: Display + PartialEq>(key: &str, was: T, is: T, reason: &str) -> Op
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> KubernetesVersion {
+        KubernetesVersion::parse(text).unwrap()
+    }
+
+    /// Where the oldest apiserver and the newest component are of these versions.
+    fn running(oldest: &str, newest: &str) -> RunningVersions {
+        RunningVersions { oldest_apiserver: parse(oldest), newest: parse(newest) }
+    }
+
+    fn text(refusal: Option<Refusal>) -> Option<String> {
+        refusal.map(|refusal| format!("{}; {}", refusal.reason, refusal.hint))
+    }
+
     fn refused(from: &str, to: &str) -> Option<String> {
-        let parse = |text| KubernetesVersion::parse(text).unwrap();
-        forward(&parse(from), &parse(to)).map(|refusal| format!("{}; {}", refusal.reason, refusal.hint))
+        text(forward(&running(from, from), &parse(to)))
+    }
+
+    fn refused_back(from: &str, to: &str) -> Option<String> {
+        text(backward(&running(from, from), &parse(to)))
     }
 
     #[test]
@@ -126,21 +149,33 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_goes_one_minor_at_a_time_and_never_forward() {
-        let parse = |text: &str| KubernetesVersion::parse(text).unwrap();
-        let refused = |from: &str, to: &str| backward(&parse(from), &parse(to)).map(|refusal| refusal.hint);
-        for (from, to) in [("v1.25.4", "v1.24.17"), ("v1.24.17", "v1.24.3"), ("v1.24.17", "v1.24.17")] {
-            assert_eq!(refused(from, to), None, "{from} {to}");
-        }
-        assert!(refused("v1.26.1", "v1.24.17").unwrap().contains("a generation of 1.25 first"));
-        assert!(refused("v1.24.17", "v1.25.4").unwrap().contains("provision up"));
-        assert!(refused("v1.24.3", "v1.24.17").unwrap().contains("kubernetes_version: v1.24.17"));
-    }
-
-    #[test]
     fn a_skipped_minor_names_the_next_and_a_downgrade_names_rollback() {
         assert!(refused("v1.24.17", "v1.26.0").unwrap().contains("kubernetes_version: v1.25"));
         assert!(refused("v1.25.4", "v1.24.17").unwrap().contains("provision rollback"));
         assert!(refused("v1.24.17", "v1.24.3").unwrap().contains("provision rollback"));
+    }
+
+    #[test]
+    fn the_way_back_goes_one_minor_at_a_time_and_never_forward() {
+        for (from, to) in [("v1.25.4", "v1.24.17"), ("v1.24.17", "v1.24.3"), ("v1.24.17", "v1.24.17")] {
+            assert_eq!(refused_back(from, to), None, "{from} {to}");
+        }
+        assert!(refused_back("v1.26.1", "v1.24.17").unwrap().contains("a generation of 1.25 first"));
+        assert!(refused_back("v1.24.17", "v1.25.4").unwrap().contains("provision up"));
+        assert!(refused_back("v1.24.3", "v1.28.0").unwrap().contains("kubernetes_version: v1.28.0"));
+    }
+
+    #[test]
+    fn what_has_ended_half_way_counts_with_both_of_its_ends() {
+        let half = running("v1.24.17", "v1.25.4");
+        // What was begun may be gone on with in either direction.
+        assert_eq!(text(forward(&half, &parse("v1.25.4"))), None);
+        assert_eq!(text(backward(&half, &parse("v1.24.17"))), None);
+        // Apiservers may not become older than kubelets by the order of an upgrade.
+        let reverted = text(forward(&half, &parse("v1.24.17"))).unwrap();
+        assert!(reverted.contains("a part of the cluster runs v1.25.4") && reverted.contains("provision rollback"));
+        assert!(text(forward(&half, &parse("v1.26.0"))).unwrap().contains("one of the apiservers runs v1.24.17"));
+        assert!(text(backward(&half, &parse("v1.23.9"))).unwrap().contains("a part of the cluster runs v1.25.4"));
+        assert!(text(backward(&half, &parse("v1.25.4"))).unwrap().contains("no way back"));
     }
 }

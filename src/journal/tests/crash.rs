@@ -12,7 +12,7 @@ const LIFE: [Operation; 8] = [
     |folder| folder.store_etcd(EtcdRecord::new("token", std::collections::BTreeSet::new())),
     |folder| folder.store_material(key("authority/cluster", "authority")),
     |folder| folder.begin_generation("first\n", pins("one")).map(|_| ()),
-    |folder| folder.record_pins(pins("two")),
+    |folder| folder.record_pins(GenerationNumber(1), pins("two")),
     |folder| folder.complete_generation(GenerationNumber(1)),
     |folder| folder.store_material(key("node/h1/kubelet-client", "renewed")),
     |folder| folder.begin_generation("second\n", pins("two")).map(|_| ()),

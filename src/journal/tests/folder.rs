@@ -83,12 +83,43 @@ fn an_interrupted_generation_is_gone_on_with_only_for_the_same_input() {
 }
 
 #[test]
+fn what_mends_the_current_generation_begins_none() {
+    let (disk, _) = completed();
+    let mut folder = open(&disk).unwrap();
+    let calls = disk.calls();
+    let number = folder.begin_generation("nodes: []\n", pins("one")).unwrap();
+    assert_eq!(number, GenerationNumber(1));
+    folder.complete_generation(number).unwrap();
+    assert_eq!(disk.calls(), calls, "nothing was written");
+    // What is aimed at is something else: that the file is as before is a step of its own.
+    folder.begin_generation("nodes: [a]\n", pins("one")).unwrap();
+    assert!(matches!(folder.complete_generation(number), Err(JournalError::NotAimed { .. })));
+    assert_eq!(folder.begin_generation("nodes: []\n", pins("one")).unwrap(), GenerationNumber(3));
+}
+
+#[test]
+fn a_return_is_marked_as_such_and_a_mark_of_older_tools_is_not_missed() {
+    let (disk, _) = completed();
+    let mut folder = open(&disk).unwrap();
+    let forward = folder.begin_generation("nodes: [a]\n", pins("one")).unwrap();
+    let back = folder.begin_return(GenerationNumber(1), "nodes: [a]\n", pins("one")).unwrap();
+    assert_ne!(forward, back, "the same on the way back is another aim");
+    assert_eq!(folder.begin_return(GenerationNumber(1), "nodes: [a]\n", pins("one")).unwrap(), back);
+    drop(folder);
+    let state = State::peek(&disk, &path()).unwrap();
+    assert_eq!(state.aimed().unwrap().lock.back_to, Some(GenerationNumber(1)));
+    let text = disk.read(&path().join("generations/0001/lock.json")).unwrap();
+    assert!(!String::from_utf8(text).unwrap().contains("back_to"), "as older tools write it");
+    assert_eq!((state.was_completed(GenerationNumber(1)), state.was_completed(forward)), (true, false));
+}
+
+#[test]
 fn pins_met_during_a_run_replace_those_of_its_generation_only() {
     let (disk, _) = completed();
     let mut folder = open(&disk).unwrap();
-    assert!(matches!(folder.record_pins(pins("two")), Err(JournalError::NotAimed { .. })));
-    folder.begin_generation("nodes: [a]\n", pins("one")).unwrap();
-    folder.record_pins(pins("two")).unwrap();
+    let number = folder.begin_generation("nodes: [a]\n", pins("one")).unwrap();
+    assert!(matches!(folder.record_pins(GenerationNumber(1), pins("two")), Err(JournalError::NotAimed { .. })));
+    folder.record_pins(number, pins("two")).unwrap();
     drop(folder);
     let state = State::peek(&disk, &path()).unwrap();
     assert_eq!(state.aimed().unwrap().lock.pins, pins("two"));

@@ -37,6 +37,9 @@ pub enum SnapshotError {
         /// Why.
         reasons: Vec<String>,
     },
+    /// Replacements that have not ended: what they have started may write while it is restored.
+    #[error("a snapshot cannot be restored while these are being replaced: {}", .0.join(", "))]
+    Replacing(Vec<String>),
     /// It was not taken.
     #[error("no snapshot was taken:{}", lines(.0))]
     NotTaken(Vec<String>),
@@ -65,6 +68,9 @@ impl SnapshotError {
         match self {
             Self::Unknown { .. } => Some("`provision etcd snapshot list` shows those that there are"),
             Self::Unusable { .. } => Some("nothing of the cluster was touched; choose another snapshot"),
+            Self::Replacing(_) => Some(
+                "nothing was touched; on each of these hosts, `systemctl start provision-settle` ends what was interrupted",
+            ),
             Self::NoneOf(_) => Some("`provision etcd snapshot list` shows those that there are"),
             Self::Unfinished(RestoreIntent { back_to: Some(_), .. }) => {
                 Some("run `provision rollback --restore-snapshot` again: it goes on where it stopped")

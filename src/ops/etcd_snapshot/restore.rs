@@ -87,6 +87,10 @@ pub(super) async fn prepare(
 ) -> Result<Restoration, OperationError> {
     let needed = input.loaded.cluster.nodes.iter().filter(|node| node.roles.etcd || node.roles.control_plane);
     site.require(needed.map(|node| &node.name))?;
+    let replacing = site.replacing();
+    if !replacing.is_empty() {
+        return Err(SnapshotError::Replacing(replacing).into());
+    }
     let listed = site.listing().find(name)?.clone();
     let unusable = |reasons| SnapshotError::Unusable { name: name.clone(), reasons };
     let members = site.members()?;

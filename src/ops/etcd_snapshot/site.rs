@@ -15,10 +15,10 @@ use crate::event::{Event, EventSink};
 use crate::host::{LookRequest, SharedHost};
 use crate::journal::{State, StateFolder};
 use crate::pki::{self, Bundle, PkiRequest, Renewal};
-use crate::plan::{Plan, SnapshotMember, SnapshotSpec};
+use crate::plan::{Plan, SnapshotMember, SnapshotSpec, is_stopped_for_restore};
 use crate::state::{
-    Component, HostSnapshot, Observed, ObservedEntry, ObservedHost, Owner, SNAPSHOT_FOLDER, SnapshotCluster,
-    SnapshotName, SnapshotRecord, etcd_minor,
+    Component, HostSnapshot, Observed, ObservedEntry, ObservedHost, ObservedSwap, Owner, SNAPSHOT_FOLDER,
+    SnapshotCluster, SnapshotName, SnapshotRecord, etcd_minor,
 };
 
 use super::SnapshotError;
@@ -176,6 +176,17 @@ impl<'a> Site<'a> {
             member(self.cluster, node, look).ok_or_else(|| SnapshotError::NoMember { host: node.to_string() })
         };
         Ok(oldest_first(self.looks.iter().map(member).collect::<Result<_, _>>()?))
+    }
+
+    /// Replacements of etcd and of its clients on etcd hosts that were begun and have not ended. Of one that has left neither of
+    /// both nothing runs.
+    pub fn replacing(&self) -> Vec<String> {
+        let goes_on = |swap: &ObservedSwap| !matches!(swap, ObservedSwap::Reverted(_) | ObservedSwap::NeitherWorks(_));
+        let of = |(node, look): (&NodeName, &HostSnapshot)| {
+            let swaps = look.swaps.iter().filter(|(name, swap)| is_stopped_for_restore(name) && goes_on(swap));
+            swaps.map(|(name, _)| format!("{name} on {node}")).collect::<Vec<_>>()
+        };
+        self.looks.iter().flat_map(of).collect()
     }
 
     /// Requires that these hosts were reached.

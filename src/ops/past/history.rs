@@ -128,12 +128,11 @@ fn generation_line(state: &State, runs: &[RunLine], generation: &Generation) -> 
 
 /// A generation that something was begun after was current then, so it had been completed.
 fn standing(state: &State, runs: &[RunLine], number: GenerationNumber) -> GenerationState {
-    let parents = state.generations().iter().filter_map(|generation| generation.lock.parent);
-    let completed: BTreeSet<GenerationNumber> = parents.chain(runs.iter().filter_map(|run| run.parent)).collect();
+    let completed = || state.was_completed(number) || runs.iter().any(|run| run.parent == Some(number));
     match state.current().map(|current| current.number) {
         Some(current) if current == number => GenerationState::Current,
         _ if state.aimed().is_some_and(|aimed| aimed.number == number) => GenerationState::Unfinished,
-        _ if completed.contains(&number) => GenerationState::Replaced,
+        _ if completed() => GenerationState::Replaced,
         _ => GenerationState::Abandoned,
     }
 }

@@ -1,8 +1,10 @@
 //! The steps that take a node out of service and put it back.
 
+use serde_json::Value;
+
 use crate::base::NodeName;
 use crate::cluster::DrainOptions;
-use crate::kubeapi::is_cordoned_by_us;
+use crate::kubeapi::{has_stale_note, is_cordoned_by_us};
 use crate::plan::cluster_steps::host_id;
 use crate::plan::{Action, Input, Plan, Step};
 use crate::state::{ObjectKey, ObservedApi};
@@ -40,18 +42,25 @@ fn step(node: &NodeName, word: &str, action: Action) -> Step {
 }
 
 /// Puts nodes back into service that an interrupted run has cordoned, after all that is still done on them. A cordon of the
-/// operator is left alone.
+/// operator is left alone; only the note of ours that was there before it goes.
 pub(in crate::plan) fn leftover_cordons(input: &Input<'_>, plan: &mut Plan) {
     let ObservedApi::Reached { objects, .. } = &input.observed.api else { return };
     for node in &input.cluster.nodes {
-        let ours = objects.get(&ObjectKey::node(&node.name)).is_some_and(is_cordoned_by_us);
-        let step = uncordon_step(&node.name);
-        if !ours || plan.has(&step.id) {
-            continue;
-        }
+        let Some(live) = objects.get(&ObjectKey::node(&node.name)) else { continue };
+        let Some(step) = leftover(&node.name, live).filter(|step| !plan.has(&step.id)) else { continue };
         let on_it = plan.steps.iter().filter(|step| step.host.as_ref() == Some(&node.name));
         let after = on_it.map(|step| step.id.clone()).collect();
-        let reason = "an earlier run has cordoned it and ended before it could undo that".into();
-        plan.steps.push(Step { after, reason, ..step });
+        plan.steps.push(Step { after, ..step });
     }
+}
+
+fn leftover(node: &NodeName, live: &Value) -> Option<Step> {
+    let step = uncordon_step(node);
+    if is_cordoned_by_us(live) {
+        let reason = "an earlier run has cordoned it and ended before it could undo that".into();
+        return Some(Step { reason, ..step });
+    }
+    let title = format!("forget that {node} was cordoned");
+    let reason = "somebody has lifted the cordon of an earlier run; whether it takes pods now is not changed".into();
+    has_stale_note(live).then_some(Step { title, reason, ..step })
 }

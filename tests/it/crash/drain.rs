@@ -14,7 +14,7 @@ use provision::ops::UpOutcome;
 use provision::plan::{Action, Plan, Step, drain_steps, uncordon_step};
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{World, cordoned_by};
 use super::{Desk, ONE_NODE, Stage};
 
 fn h1() -> NodeName {
@@ -210,6 +210,7 @@ fn a_run_that_dies_while_it_puts_a_node_back_is_completed() {
     let stage = stage(&desk, &[]);
     stage.world.edit("Node", "h1", "/spec", json!({"unschedulable": true}));
     stage.world.edit("Node", "h1", "/metadata/annotations", json!({ CORDONED_ANNOTATION: "true" }));
+    stage.world.edit("Node", "h1", "/metadata/managedFields", cordoned_by("provision"));
     let process = FakeProcess::new();
     process.dies_at(0, Moment::Before);
     let loaded = desk.load(1, 0);
@@ -218,4 +219,23 @@ fn a_run_that_dies_while_it_puts_a_node_back_is_completed() {
     stage.must(&loaded, "completed");
     assert!(stage.world.node("h1")["spec"]["unschedulable"].is_null());
     assert_eq!(stage.must(&loaded, "again"), UpOutcome::NothingToDo);
+}
+
+#[test]
+fn a_node_that_was_cordoned_anew_after_an_interrupted_run_is_left_to_who_did_it() {
+    let desk = Desk::new();
+    let stage = stage(&desk, &[]);
+    let [cordon, _] = drain_steps(&h1(), &DrainOptions::default());
+    run(&stage.world, &Plan { steps: vec![cordon], ..Plan::default() }, &FakeProcess::new());
+    assert!(is_cordoned_by_us(&stage.world.node("h1")), "an interrupted run has left it so");
+    // `kubectl uncordon` and, days later, `kubectl cordon`: the annotation is still there.
+    stage.world.edit("Node", "h1", "/metadata/managedFields", cordoned_by("kubectl-cordon"));
+    let loaded = desk.load(1, 0);
+    let plan = stage.plan(&loaded);
+    assert!(plan.to_string().contains("forget that h1 was cordoned: somebody has lifted the cordon"), "{plan}");
+    assert!(matches!(stage.must(&loaded, "the next run"), UpOutcome::Applied { steps: 1 }));
+    let node = stage.world.node("h1");
+    assert_eq!(node["spec"]["unschedulable"], true);
+    assert!(node["metadata"]["annotations"][CORDONED_ANNOTATION].is_null());
+    assert_eq!(stage.must(&loaded, "the run after it"), UpOutcome::NothingToDo);
 }

@@ -6,6 +6,7 @@ mod bundle;
 mod disk;
 mod drain;
 mod engines;
+mod generations;
 mod options;
 mod renewal;
 mod snapshots;
@@ -226,8 +227,8 @@ fn run_in(
         allow_missing_images: desk.lenient,
         back_to: match way {
             Way::Forward => None,
-            Way::Back(number) => Some(ops::rollback_target(&state, *number)?),
-            Way::BackWithSnapshot(_) => Some(ops::rollback_target(&state, None)?),
+            Way::Back(number) => Some(ops::rollback_target(&state, &loaded.catalog, *number)?),
+            Way::BackWithSnapshot(_) => Some(ops::rollback_target(&state, &loaded.catalog, None)?),
         },
         restoration: None,
     };

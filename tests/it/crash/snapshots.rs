@@ -12,7 +12,7 @@ use provision::ops::{
     self, Listed, Loaded, LossConsent, OperationError, Restored, SnapshotError, SnapshotInput, UpOutcome,
 };
 use provision::plan::Plan;
-use provision::state::{ObservedEntry, SnapshotName, SnapshotRecord};
+use provision::state::{ObservedEntry, ObservedSwap, SnapshotName, SnapshotRecord};
 
 use super::disk::SharedFate;
 use super::world::FakeReach;
@@ -126,6 +126,24 @@ fn snapshotted<'a>(desk: &'a Desk, loaded: &Loaded) -> Stage<'a> {
     session(&stage, loaded).save("first").unwrap();
     hold(&stage, "after");
     stage
+}
+
+#[test]
+fn nothing_is_restored_below_a_replacement_that_has_not_ended() {
+    let desk = Desk::new();
+    let loaded = desk.load(1, 0);
+    let stage = snapshotted(&desk, &loaded);
+    let untouched = held(&stage);
+    for swap in [ObservedSwap::Interrupted, ObservedSwap::Running, ObservedSwap::Unfinished("disk full".into())] {
+        for machine in stage.world.machines.lock().unwrap().values() {
+            machine.by_hand(|state| drop(state.swaps.insert("etcd".into(), swap.clone())));
+        }
+        match session(&stage, &loaded).restore("first", true) {
+            Err(OperationError::Snapshot(SnapshotError::Replacing(names))) => assert_eq!(names, ["etcd on h1"]),
+            other => panic!("{swap:?}: {other:?}"),
+        }
+        assert_eq!(held(&stage), untouched);
+    }
 }
 
 #[test]

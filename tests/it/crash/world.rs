@@ -100,7 +100,7 @@ impl World {
 
     fn register(&self, node: &NodeName) {
         let key = ObjectKey::node(node);
-        let new = || json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node, "labels": {}, "annotations": {} }, "spec": {} });
+        let new = || json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node, "labels": {}, "annotations": {}, "managedFields": [] }, "spec": {} });
         self.stored().entry(key).or_insert_with(new);
     }
 
@@ -164,9 +164,13 @@ impl World {
         if !cordoned && is_cordoned_by_us(node) {
             node["metadata"]["annotations"].as_object_mut().unwrap().remove(CORDONED_ANNOTATION);
             node["spec"].as_object_mut().unwrap().remove("unschedulable");
+            node["metadata"]["managedFields"] = json!([]);
+        } else if !cordoned {
+            node["metadata"]["annotations"].as_object_mut().unwrap().remove(CORDONED_ANNOTATION);
         } else if cordoned && node["spec"]["unschedulable"] != true {
             node["metadata"]["annotations"][CORDONED_ANNOTATION] = json!("true");
             node["spec"]["unschedulable"] = json!(true);
+            node["metadata"]["managedFields"] = cordoned_by("provision");
         }
     }
 
@@ -343,6 +347,11 @@ fn pod(workload: &Value, node: &NodeName, state: &HostSnapshot) -> Value {
     let status =
         json!({ "initContainerStatuses": statuses("initContainers"), "containerStatuses": statuses("containers") });
     json!({ "metadata": { "name": format!("{}-{node}", workload["metadata"]["name"]) }, "spec": spec, "status": status })
+}
+
+/// What the API tells of a Node whose cordon somebody has written.
+pub fn cordoned_by(manager: &str) -> Value {
+    json!([{ "manager": manager, "operation": "Update", "fieldsV1": { "f:spec": { "f:unschedulable": {} } } }])
 }
 
 fn is_made_by_the_api(key: &ObjectKey) -> bool {

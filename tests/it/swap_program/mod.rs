@@ -227,6 +227,20 @@ fn a_good_one_takes_the_place_and_a_bad_one_does_not() {
 }
 
 #[test]
+fn one_that_listens_beside_stays_where_the_old_one_does_not_come_back() {
+    let machine = Machine::new(Kind::Beside, New::NeverHealthy);
+    machine.write(&format!("state/containers/{OLD}/cannot-start"), "");
+    machine.run("replace x", 0);
+    assert!(machine.read("provision/swap/x/result").starts_with("neither\n"), "{machine}");
+    assert!(machine.lib(&format!("state/containers/{NEW}/running")).exists(), "nobody listens: {machine}");
+    assert_eq!(machine.read(&format!("state/containers/{NEW}/policy")), "always\n", "nor after a reboot: {machine}");
+    // What kept the old one is mended.
+    fs::remove_file(machine.lib(&format!("state/containers/{OLD}/cannot-start"))).unwrap();
+    machine.run("settle", 0);
+    assert!(!machine.is_replaced());
+}
+
+#[test]
 fn whatever_command_it_is_cut_before_one_component_is_left() {
     for kind in KINDS {
         for new in [New::Good, New::NeverHealthy] {
