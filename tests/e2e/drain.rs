@@ -233,6 +233,7 @@ impl Desk {
             events: &Waits::default(),
             allow_missing_images: false,
             back_to: None,
+            restoration: None,
         };
         let survey = runtime.block_on(ops::survey(&input)).unwrap();
         Self { runtime, loaded, survey }
