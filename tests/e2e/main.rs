@@ -30,4 +30,5 @@ mod tenant;
 mod three_nodes;
 mod upgrade;
 mod upgrade_report;
+mod way_back;
 mod worker;

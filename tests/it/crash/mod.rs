@@ -6,6 +6,7 @@ mod bundle;
 mod disk;
 mod drain;
 mod engines;
+mod refused;
 mod snapshots;
 mod upgrade;
 mod way_back;
@@ -90,8 +91,12 @@ impl Desk {
     }
 
     fn load_with(&self, nodes: usize, workers: usize, rest: &str) -> Loaded {
+        self.load_text(&cluster_file(&self.folder.path().join("key"), nodes, workers, rest))
+    }
+
+    fn load_text(&self, text: &str) -> Loaded {
         let config = self.folder.path().join("cluster.yml");
-        fs::write(&config, cluster_file(&self.folder.path().join("key"), nodes, workers, rest)).unwrap();
+        fs::write(&config, text).unwrap();
         ops::load(&Setup { config, catalog: None, home: PathBuf::new() }).unwrap()
     }
 }
