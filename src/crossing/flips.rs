@@ -1,7 +1,7 @@
 //! Our own defaults that a newer minor's row turns round.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::audit::who;
 use super::report::CrossingInput;
@@ -17,6 +17,8 @@ pub struct Flip {
     pub meaning: &'static str,
     /// Who that is, one line each; empty where nobody was found.
     pub affected: Vec<String>,
+    /// The text of a catalog that keeps the old one, to be given with `--catalog` from then on.
+    pub keep: String,
 }
 
 /// One row for each default that is known to turn.
@@ -25,6 +27,8 @@ struct Row {
     meaning: &'static str,
     is_set: fn(&Release) -> bool,
     affected: fn(&CrossingInput<'_>) -> Vec<String>,
+    /// What keeps the old one, as part of the target's row.
+    keep: fn(&Release) -> Value,
 }
 
 const TOKENS: &str = "--service-account-extend-token-expiration=false";
@@ -36,27 +40,38 @@ const ROWS: [Row; 3] = [
         meaning: "tokens of pods are valid for an hour: programs that read theirs only once lose access",
         is_set: |release| release.arguments.kube_apiserver.added.iter().any(|argument| argument == TOKENS),
         affected: stale_tokens,
+        keep: |release| {
+            let added = without(&release.arguments.kube_apiserver.added, TOKENS);
+            json!({ "arguments": { "kube_apiserver": { "added": added } } })
+        },
     },
     Row {
         setting: "kube-apiserver admission plugin DenyServiceExternalIPs",
         meaning: "Services get no new spec.externalIPs; those that have some keep them until they are changed",
         is_set: |release| release.admission_plugins.iter().any(|plugin| plugin == EXTERNAL_IPS),
         affected: external_ips,
+        keep: |release| json!({ "admission_plugins": without(&release.admission_plugins, EXTERNAL_IPS) }),
     },
     Row {
         setting: "kubelet seccompDefault: true",
         meaning: "containers that name no seccomp profile get the runtime's instead of none",
         is_set: |release| release.configuration.kubelet.get("seccompDefault") == Some(&Value::Bool(true)),
         affected: without_seccomp,
+        keep: |_| json!({ "configuration": { "kubelet": { "seccompDefault": false } } }),
     },
 ];
+
+fn without<'a>(list: &'a [String], item: &str) -> Vec<&'a String> {
+    list.iter().filter(|other| *other != item).collect()
+}
 
 /// Those that the target's row sets and the current one does not.
 pub(super) fn flips(input: &CrossingInput<'_>) -> Vec<Flip> {
     let turned = ROWS.iter().filter(|row| (row.is_set)(input.target) && !(row.is_set)(input.current));
     let flip = |row: &Row| {
-        let Row { setting, meaning, affected, .. } = row;
-        Flip { setting, meaning, affected: affected(input) }
+        let Row { setting, meaning, affected, keep, .. } = row;
+        let keep = json!({ "releases": { (input.target.minor.to_string()): keep(input.target) } }).to_string();
+        Flip { setting, meaning, affected: affected(input), keep }
     };
     turned.map(flip).collect()
 }

@@ -21,6 +21,7 @@ impl fmt::Display for CrossingReport {
                 [] => writeln!(formatter, "      nobody was found whom it touches")?,
                 affected => write_some(formatter, affected)?,
             }
+            writeln!(formatter, "      the old one stays with a --catalog of {}", flip.keep)?;
         }
         for line in &self.unread {
             writeln!(formatter, "  not known: {line}")?;

@@ -65,7 +65,9 @@ pub struct CrossingReport {
     pub unasked: Vec<RemovedApi>,
     /// Our own defaults that turn.
     pub flips: Vec<Flip>,
-    /// What Pod Security admission will mean; none where the upgrade does not bring it.
+    /// Whether the upgrade brings Pod Security admission in the place of PodSecurityPolicy.
+    pub brings_pod_security: bool,
+    /// What Pod Security admission will mean; none where the upgrade does not bring it, or namespaces could not be read.
     pub pod_security: Option<BorderReport>,
     /// What could not be read and why.
     pub unread: Vec<String>,
@@ -108,6 +110,7 @@ pub fn crossing_report(input: &CrossingInput<'_>) -> CrossingReport {
         apis,
         unasked: unasked.into_iter().map(|found| found.api).collect(),
         flips: flips(input),
+        brings_pod_security: brings_pod_security(input),
         pod_security: pod_security(input),
         unread: input.unread.to_vec(),
     }
@@ -147,9 +150,13 @@ fn finding(input: &CrossingInput<'_>, api: RemovedApi) -> ApiFinding {
     ApiFinding { api, asked, by, own, stranded }
 }
 
+fn brings_pod_security(input: &CrossingInput<'_>) -> bool {
+    let mechanisms = (input.current.pod_security, input.target.pod_security);
+    mechanisms == (PodSecurityMechanism::Policy, PodSecurityMechanism::Admission)
+}
+
 fn pod_security(input: &CrossingInput<'_>) -> Option<BorderReport> {
-    let (before, after) = (input.current.pod_security, input.target.pod_security);
-    if (before, after) != (PodSecurityMechanism::Policy, PodSecurityMechanism::Admission) {
+    if !brings_pod_security(input) {
         return None;
     }
     let (minor, default, policy) = (input.target.minor, input.default, input.policy);

@@ -154,7 +154,23 @@ fn turned_defaults_name_those_whom_they_touch() {
         &["Deployment shop/web".into()],
     ];
     assert_eq!(affected, expected);
-    assert!(report.pod_security.is_some());
+    assert!(report.brings_pod_security && report.pod_security.is_some());
+}
+
+#[test]
+fn every_turned_default_names_what_keeps_the_old_one() {
+    let scene = Scene::new("v1.24.17", "v1.25.4");
+    let flips = scene.report().flips;
+    assert_eq!(flips.len(), 3);
+    for flip in &flips {
+        let catalog = Catalog::shipped().unwrap().with_overlay(&flip.keep).unwrap();
+        let target = catalog.release(&KubernetesVersion::parse("v1.25.4").unwrap()).unwrap();
+        let kept = Scene { target, ..Scene::new("v1.24.17", "v1.25.4") }.report().flips;
+        let left: Vec<_> = kept.iter().map(|flip| flip.setting).collect();
+        assert!(left.len() == 2 && !left.contains(&flip.setting), "{}: {left:?}", flip.keep);
+    }
+    let text = scene.report().to_string();
+    assert!(text.contains("      the old one stays with a --catalog of {\"releases\":{\"1.25\":{"), "{text}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::entropy::RandomKeyMaker;
 use crate::event::Event;
 use crate::host::{Change, HostError, LookRequest, Payload, SharedHost, SnapshotCheck, SnapshotSave, Transfer};
 use crate::pki::KeyMaker as _;
-use crate::plan::{SnapshotMember, SnapshotSpec, Step};
+use crate::plan::{SnapshotMember, SnapshotSpec, Step, superfluous};
 use crate::state::{
     Component, Content, DirectorySpec, FileSpec, Owner, SNAPSHOT_FOLDER, SnapshotFacts, SnapshotName, SnapshotRecord,
     Taken,
@@ -57,9 +57,38 @@ pub(super) async fn save(step: &Step, spec: &SnapshotSpec, context: &Context<'_>
     let result = keep(&work, spec, member, canary, now).await;
     if result.is_err() {
         // One that is not whole, or not what it should be, must not be taken for a snapshot later.
-        let _ = join_all(spec.members.iter().map(|member| work.remove(&member.node))).await;
+        let _ = join_all(spec.members.iter().map(|member| work.remove(&member.node, &name))).await;
+    }
+    if result.is_ok() && spec.stamped {
+        make_room(&work, spec).await;
     }
     result
+}
+
+/// Removes what was taken like this and nobody needs any more. The new one is whole: that old ones stay is no failure.
+async fn make_room(work: &Work<'_>, spec: &SnapshotSpec) {
+    let nodes = || spec.members.iter().map(|member| &member.node);
+    let looks = join_all(nodes().map(|node| records(work, node))).await;
+    let mut known: Vec<SnapshotRecord> = looks.into_iter().flatten().flatten().collect();
+    known.sort_by(|one, other| (&one.created, &one.name).cmp(&(&other.created, &other.name)));
+    known.dedup();
+    for name in superfluous(&known, &spec.generations) {
+        work.waits(format!("old snapshot {name} to be removed"));
+        for failure in join_all(nodes().map(|node| work.remove(node, &name))).await.into_iter().filter_map(Result::err)
+        {
+            let text = format!("old snapshot {name} could not be removed: {failure}");
+            work.context.events.emit(Event::Notice { text });
+        }
+    }
+}
+
+/// The records that lie on a host and can be read.
+async fn records(work: &Work<'_>, node: &NodeName) -> Result<Vec<SnapshotRecord>, StepError> {
+    let host = work.host(node)?;
+    let seen = host.look(&LookRequest { folders: vec![SNAPSHOT_FOLDER.into()], ..LookRequest::default() }).await?;
+    let texts = seen.entries.into_keys().filter(|path| path.ends_with(".json")).collect();
+    let seen = host.look(&LookRequest { texts, ..LookRequest::default() }).await?;
+    Ok(seen.merged_files.values().filter_map(|text| SnapshotRecord::parse(text).ok()).collect())
 }
 
 fn name(spec: &SnapshotSpec, now: jiff::Timestamp) -> SnapshotName {
@@ -208,8 +237,7 @@ impl Work<'_> {
         Ok(self.host(node)?.change(self.context.world.epoch, &change, &progress).await?)
     }
 
-    async fn remove(&self, node: &NodeName) -> Result<(), StepError> {
-        let name = self.name;
+    async fn remove(&self, node: &NodeName, name: &SnapshotName) -> Result<(), StepError> {
         self.change(node, Change::Remove(vec![name.record_path(), name.database_path(), name.facts_path()])).await
     }
 }

@@ -21,6 +21,7 @@ mod running_versions;
 mod runtime_configuration;
 mod runtime_steps;
 mod settle_steps;
+mod snapshot_retention;
 mod snapshot_steps;
 mod staging;
 mod step;
@@ -51,6 +52,7 @@ pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
 pub use running_versions::RunningVersions;
+pub use snapshot_retention::{KEPT_SNAPSHOTS, is_way_back, superfluous};
 pub use snapshot_steps::{
     Restoration, RestoreInput, SnapshotMember, SnapshotSpec, is_stopped_for_restore, restore_snapshot, snapshot_step,
 };

@@ -332,15 +332,27 @@ fn soak(input: &Input<'_>, canaries: &[NodeName]) -> Option<Step> {
 }
 
 /// Nodes that are emptied first: where kubelet becomes another minor, or the runtime is restarted, unless the file says
-/// otherwise.
-fn drained(input: &Input<'_>, plan: &Plan, moves: &[Move]) -> Vec<NodeName> {
-    let is_drained = |node: &&Node| {
+/// otherwise; then the plan warns of it.
+fn drained(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) -> Vec<NodeName> {
+    let draining = input.cluster.upgrade.draining;
+    let (mut drained, mut warned) = (Vec::new(), Vec::new());
+    for node in &input.cluster.nodes {
         let has_runtime = plan.has(&host_id(&node.name, RUNTIME));
         let has_kubelet = moves.iter().any(|step| step.host == node.name && step.id.0.contains("/unit/"));
-        let minor_changes = minor_of_kubelet(input, &node.name) != Some(input.cluster.version.minor());
-        (has_kubelet || has_runtime) && input.cluster.upgrade.draining.drains(has_runtime || minor_changes)
-    };
-    input.cluster.nodes.iter().filter(is_drained).map(|node| node.name.clone()).collect()
+        if !has_kubelet && !has_runtime {
+            continue;
+        }
+        let pods_see_it = has_runtime || minor_of_kubelet(input, &node.name) != Some(input.cluster.version.minor());
+        if draining.drains(pods_see_it) {
+            drained.push(node.name.clone());
+        } else if pods_see_it {
+            warned.push(node.name.as_str());
+        }
+    }
+    if let Some(warning) = draining.warning().filter(|_| !warned.is_empty()) {
+        plan.warnings.push(format!("{warning}: {}", warned.join(", ")));
+    }
+    drained
 }
 
 fn minor_of_kubelet(input: &Input<'_>, node: &NodeName) -> Option<Minor> {

@@ -1,11 +1,12 @@
 //! Steps that take, verify and restore snapshots of etcd.
 
-use crate::base::{NodeName, StepId};
+use crate::base::{KubernetesVersion, NodeName, StepId};
 use crate::cluster::{Cluster, NetworkPlugin, Node};
 use crate::host::{Change, LogSource, SnapshotRestore};
 use crate::state::{Component, ImageIdentity, Owner, SnapshotCluster, SnapshotName, SnapshotRecord};
 
 use super::cluster_steps::{host_id, wait};
+use super::snapshot_retention::KEPT_SNAPSHOTS;
 use super::step::{Action, Condition, Plan, Step};
 
 /// A snapshot to be taken.
@@ -19,6 +20,8 @@ pub struct SnapshotSpec {
     pub cluster: SnapshotCluster,
     /// Every etcd host. The first that can takes it; all keep it.
     pub members: Vec<SnapshotMember>,
+    /// Number and version of every generation: what a rollback to one of them needs is kept when older ones go.
+    pub generations: Vec<(u32, KubernetesVersion)>,
 }
 
 /// An etcd host, as far as snapshots need to know it.
@@ -35,12 +38,18 @@ pub struct SnapshotMember {
 /// The step that takes a snapshot. When it is done, every etcd host has it and has verified it.
 pub fn snapshot_step(spec: SnapshotSpec, reason: &str) -> Step {
     let hosts: Vec<&str> = spec.members.iter().map(|member| member.node.as_str()).collect();
+    let mut details = vec![format!("kept on {}", hosts.join(", "))];
+    if spec.stamped {
+        details.push(format!(
+            "of those that were taken like this {KEPT_SNAPSHOTS} are kept, and each that a rollback needs"
+        ));
+    }
     Step {
         id: StepId(format!("cluster/snapshot/{}", spec.name)),
         host: None,
         title: format!("take etcd snapshot {}", spec.name),
         reason: reason.to_owned(),
-        details: vec![format!("kept on {}", hosts.join(", "))],
+        details,
         action: Action::SaveSnapshot(Box::new(spec)),
         after: Vec::new(),
         log: None,

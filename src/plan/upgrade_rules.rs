@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use crate::base::KubernetesVersion;
 use crate::cluster::{Cluster, NetworkPlugin};
+use crate::state::{Component, ObservedHost};
 
 use super::{Input, Plan, Refusal, RunningVersions};
 
@@ -16,6 +17,33 @@ pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     plan.refusals.extend(allowed(&running, &input.cluster.version));
     plan.refusals.extend(fixed(completed, input.cluster));
     plan.refusals.extend(moved(completed, input.cluster));
+    plan.refusals.extend(unlabelled(input));
+}
+
+/// Namespaces must have their labels before the first apiserver of the newer version; once there is one they have them.
+fn unlabelled(input: &Input<'_>) -> Option<Refusal> {
+    let crossing = input.crossing.filter(|crossing| crossing.brings_pod_security && crossing.pod_security.is_none())?;
+    let is_newer = |host: &ObservedHost| match host {
+        ObservedHost::Reached(seen) => {
+            seen.containers.get(Component::KubeApiserver.as_str()).is_some_and(|container| {
+                KubernetesVersion::parse(container.spec.image.reference.tag())
+                    .is_ok_and(|version| version.minor() >= crossing.to)
+            })
+        }
+        ObservedHost::Unreachable(_) => false,
+    };
+    if input.observed.hosts.values().any(is_newer) {
+        return None;
+    }
+    Some(Refusal {
+        host: None,
+        subject: format!("Kubernetes {}", input.cluster.version),
+        reason:
+            "it has no PodSecurityPolicy, and which level of Pod Security each namespace can bear could not be read"
+                .into(),
+        hint: "mend what is named, and run `provision plan` again".into(),
+        details: crossing.unread.clone(),
+    })
 }
 
 /// Nodes that have another address in the cluster.

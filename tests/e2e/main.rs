@@ -33,4 +33,5 @@ mod three_nodes;
 mod upgrade;
 mod upgrade_report;
 mod upgrade_served;
+mod way_back;
 mod worker;

@@ -20,7 +20,8 @@ pub async fn save_snapshot(
     if site.listing().find(&name).is_ok() {
         return Err(SnapshotError::Exists(name).into());
     }
-    let spec = SnapshotSpec { name: name.clone(), stamped: false, cluster, members: site.members()? };
+    let spec =
+        SnapshotSpec { name: name.clone(), stamped: false, cluster, members: site.members()?, generations: Vec::new() };
     let plan = Plan { steps: vec![snapshot_step(spec, "asked for")], ..Plan::default() };
     let outcome = run(folder, input, &site, &plan).await?;
     if !outcome.failed.is_empty() {

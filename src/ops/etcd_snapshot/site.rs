@@ -91,7 +91,12 @@ pub fn snapshot_spec(
         _ => None,
     });
     let members = oldest_first(members.collect());
-    (!members.is_empty()).then_some(SnapshotSpec { name, stamped: true, cluster, members })
+    let generations = state.generations().iter().filter_map(|generation| {
+        let applied = crate::ops::load::cluster_of(&generation.config, &loaded.catalog)?;
+        Some((generation.number.0, applied.version))
+    });
+    let generations = generations.collect();
+    (!members.is_empty()).then_some(SnapshotSpec { name, stamped: true, cluster, members, generations })
 }
 
 /// Such as one of an upgrade that ended half-way: what it has written only the newer version may be able to read.

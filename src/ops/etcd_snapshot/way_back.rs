@@ -7,8 +7,8 @@ use super::site::{Site, SnapshotInput, identity};
 use crate::base::KubernetesVersion;
 use crate::journal::{Generation, GenerationNumber};
 use crate::ops::OperationError;
-use crate::plan::Restoration;
-use crate::state::{BEFORE_UPGRADE, SnapshotRecord};
+use crate::plan::{Restoration, is_way_back};
+use crate::state::SnapshotRecord;
 
 /// The snapshot with which `target` is gone back to, checked and ready; `input.loaded` is its configuration. One whose
 /// restore was begun for this is taken again.
@@ -40,11 +40,8 @@ pub(in crate::ops) async fn offer(input: &SnapshotInput<'_>, target: &Generation
 /// The newest one that was taken before an upgrade of this generation while nothing newer ran.
 fn chosen<'a>(listing: &'a Listing, generation: GenerationNumber, version: &KubernetesVersion) -> Option<&'a Listed> {
     let fits = |listed: &&Listed| {
-        listed.name.as_str().starts_with(BEFORE_UPGRADE)
-            && !listed.whole_on.is_empty()
-            && listed.record.as_ref().is_some_and(|record| {
-                record.cluster.generation == generation.0 && record.cluster.kubernetes_version == *version
-            })
+        let record = listed.record.as_ref().filter(|_| !listed.whole_on.is_empty());
+        record.is_some_and(|record| is_way_back(record, generation.0, version))
     };
     // They are sorted by time.
     listing.snapshots.iter().rev().find(fits)

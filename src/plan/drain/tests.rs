@@ -269,3 +269,22 @@ fn pods_that_bear_the_cordons_taint_would_come_back() {
         assert!(!tolerates_cordon(&with(tolerations.clone())), "{tolerations}");
     }
 }
+
+#[test]
+fn a_job_loses_no_pod_that_has_ended_and_one_that_works_is_made_anew() {
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum", "namespace": "team"}});
+    let with = |name: &str, phase: &str| {
+        let mut pod = pod(name, Some(("Job", "sum")));
+        pod["status"]["phase"] = json!(phase);
+        pod
+    };
+    let pods = [with("done", "Succeeded"), with("failed", "Failed"), with("at-work", "Running")];
+    let forecast = run(&pods, &[], std::slice::from_ref(&job), &DrainOptions::default());
+    // Older versions count a Job's successes by its pods.
+    let stays: Vec<(&str, Stay)> = forecast.left.iter().map(|(pod, stay)| (pod.name.as_str(), *stay)).collect();
+    assert_eq!(stays, [("done", Stay::Finished), ("failed", Stay::Finished)]);
+    assert_eq!(names(&forecast.evicted), ["at-work"]);
+    assert_eq!((forecast.blocked, forecast.warnings), (Vec::new(), Vec::new()));
+    // Nobody would go on with the work of a Job that is gone.
+    assert_eq!(names(&run(&pods[2..], &[], &[], &DrainOptions::default()).evicted), Vec::<&str>::new());
+}

@@ -8,6 +8,7 @@ mod drain;
 mod engines;
 mod generations;
 mod options;
+mod refused;
 mod renewal;
 mod snapshots;
 mod upgrade;
@@ -107,8 +108,12 @@ impl Desk {
     }
 
     fn load_with(&self, nodes: usize, workers: usize, rest: &str) -> Loaded {
+        self.load_text(&cluster_file(&self.folder.path().join("key"), nodes, workers, rest))
+    }
+
+    fn load_text(&self, text: &str) -> Loaded {
         let config = self.folder.path().join("cluster.yml");
-        fs::write(&config, cluster_file(&self.folder.path().join("key"), nodes, workers, rest)).unwrap();
+        fs::write(&config, text).unwrap();
         ops::load(&Setup { config, catalog: None, home: PathBuf::new() }).unwrap()
     }
 }

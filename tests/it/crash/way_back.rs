@@ -179,3 +179,61 @@ fn a_rollback_with_a_snapshot_survives_a_death_at_every_host_call() {
     }
     assert!(calls > 20, "{calls} calls cannot be all of them");
 }
+
+#[test]
+fn a_rollback_that_died_goes_on_and_a_complete_one_does_not_turn_round() {
+    let desk = desk();
+    let mut stage = upgraded(&desk, 1);
+    let dying = FakeProcess::new();
+    dying.dies_at(12, Moment::After);
+    back(&stage, 1, &dying, &Way::Back(None)).unwrap_err();
+    stage.disk = stage.disk.reboot(Loss::Unsynced);
+    back(&stage, 1, &FakeProcess::new(), &Way::Back(None)).unwrap();
+    assert!(running(&stage).iter().all(|line| !line.contains("1.25.4")), "{:?}", running(&stage));
+    // What it has gone back to is the first one, and the upgrade is no way back from there.
+    let again = back(&stage, 1, &FakeProcess::new(), &Way::Back(None)).unwrap_err().to_string();
+    assert!(again.contains("generation 0001 is the first one"), "{again}");
+    let new = desk.load_with(1, 0, NEW);
+    let forward = go(&desk, &new, &stage.world, &stage.disk, &FakeProcess::new(), &Yes::default(), &Way::Back(Some(2)));
+    match forward {
+        Err(OperationError::Refused(plan)) => assert!(plan.to_string().contains("run `provision up`"), "{plan}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn labels_of_the_way_there_are_taken_back_and_those_of_others_stay() {
+    let desk = desk();
+    let stage = Stage::new(&desk);
+    stage.must(&desk.load_with(1, 0, OLD), "the cluster");
+    let label = |level: &str| json!({ "pod-security.kubernetes.io/enforce": level });
+    let namespace = |name: &str, labels: serde_json::Value| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": labels } });
+    stage.world.by_hand(namespace("shop", json!({})));
+    stage.world.by_hand(namespace("theirs", label("baseline")));
+    stage.must(&desk.load_with(1, 0, NEW), "the upgrade");
+    let labels = || -> Vec<(String, serde_json::Value)> {
+        let namespaces = stage.world.of_kind("Namespace").into_iter();
+        namespaces
+            .map(|it| (it["metadata"]["name"].as_str().unwrap().to_owned(), it["metadata"]["labels"].clone()))
+            .collect()
+    };
+    assert_eq!(labels()[0], ("shop".to_owned(), label("restricted")));
+    back(&stage, 1, &FakeProcess::new(), &Way::Back(None)).unwrap();
+    // The fake takes an applied object for the whole of it.
+    assert_eq!(labels()[0], ("shop".to_owned(), json!(null)));
+    assert_eq!(labels()[1], ("theirs".to_owned(), label("baseline")));
+}
+
+#[test]
+fn nodes_that_are_not_emptied_for_a_change_that_pods_see_are_named_in_the_plan() {
+    let desk = desk();
+    let stage = Stage::new(&desk);
+    stage.must(&desk.load_with(1, 1, OLD), "the cluster");
+    let never = format!("{NEW}upgrade_strategy: {{drain: false}}\n");
+    let plan = stage.plan(&desk.load_with(1, 1, &never)).to_string();
+    assert!(
+        plan.contains("warning: `upgrade_strategy.drain: false`: nodes are not emptied") && plan.contains(": h1, h2\n"),
+        "{plan}"
+    );
+    assert!(!stage.plan(&desk.load_with(1, 1, NEW)).to_string().contains("warning: `upgrade"));
+}

@@ -1,0 +1,77 @@
+//! What cannot change on a cluster that runs is refused by name, before anything is touched.
+
+use provision::host::FakeProcess;
+use provision::ops::{Loaded, OperationError};
+
+use super::upgrade::running;
+use super::{Desk, Stage, cluster_file};
+
+/// The refusals of an `up` that must touch nothing.
+#[track_caller]
+fn refused(stage: &Stage<'_>, loaded: &Loaded) -> String {
+    let before = running(stage);
+    match stage.up(loaded, &FakeProcess::new()) {
+        Err(OperationError::Refused(plan)) => {
+            assert_eq!(running(stage), before, "something was touched");
+            plan.refusals
+                .iter()
+                .map(|refusal| format!("{}: {}; {}\n", refusal.subject, refusal.reason, refusal.hint))
+                .collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_every_object_was_made_with_cannot_change() {
+    let desk = Desk::new();
+    let stage = Stage::new(&desk);
+    stage.must(&desk.load(1, 1), "the cluster");
+    let both = "services:\n  kube-api: {service_cluster_ip_range: 10.99.0.0/16}\n  kube-controller: {service_cluster_ip_range: 10.99.0.0/16}\n  kubelet: {cluster_dns_server: 10.99.0.10}\n";
+    let cases = [
+        (both, "service_cluster_ip_range 10.99.0.0/16 instead of 10.43.0.0/16"),
+        (
+            "services: {kube-controller: {cluster_cidr: 10.98.0.0/16}}\n",
+            "cluster_cidr 10.98.0.0/16 instead of 10.42.0.0/16",
+        ),
+        ("services: {kubelet: {cluster_domain: other.local}}\n", "cluster_domain other.local instead of cluster.local"),
+        (
+            "services: {kubelet: {cluster_dns_server: 10.43.0.11}}\n",
+            "cluster_dns_server 10.43.0.11 instead of 10.43.0.10",
+        ),
+    ];
+    for (rest, named) in cases {
+        let text = refused(&stage, &desk.load_with(1, 1, rest));
+        assert!(text.contains(named) && text.contains("write ") && text.contains(" again"), "{named}: {text}");
+    }
+    assert!(refused(&stage, &desk.load_with(1, 1, cases[2].0)).contains("issuer"));
+    let (key, without) = (desk.folder.path().join("key"), "network: {plugin: none}\n");
+    let file = cluster_file(&key, 1, 1, "");
+    let text = refused(&stage, &desk.load_text(&file.replace("network: {plugin: flannel}\n", without)));
+    assert!(text.contains("network.plugin none instead of flannel"), "{text}");
+    let text = refused(&stage, &desk.load_text(&file.replace("cluster_name: crash", "cluster_name: other")));
+    assert!(text.contains("cluster_name other instead of crash"), "{text}");
+    let text = refused(&stage, &desk.load_text(&file.replace("hostname_override: h2", "hostname_override: other")));
+    assert!(text.contains("remove node h2"), "{text}");
+}
+
+#[test]
+fn a_version_may_not_be_skipped_and_the_next_one_is_named() {
+    let desk = Desk::of(&["v1.24.17", "v1.34.1"]);
+    let stage = Stage::new(&desk);
+    stage.must(&desk.load_with(1, 0, "kubernetes_version: v1.24.17\n"), "the cluster");
+    let text = refused(&stage, &desk.load_with(1, 0, "kubernetes_version: v1.34.1\n"));
+    assert!(text.contains("an apiserver may not skip a minor version; upgrade to a version of 1.25 first"), "{text}");
+}
+
+#[test]
+fn namespaces_that_could_not_be_read_are_not_left_without_labels() {
+    let desk = Desk::of(&["v1.24.17", "v1.25.4"]);
+    let stage = Stage::new(&desk);
+    stage.must(&desk.load_with(1, 0, "kubernetes_version: v1.24.17\n"), "the cluster");
+    for machine in stage.world.machines.lock().unwrap().values() {
+        machine.by_hand(|state| state.containers.get_mut("kube-apiserver").unwrap().running = false);
+    }
+    let text = refused(&stage, &desk.load_with(1, 0, "kubernetes_version: v1.25.4\n"));
+    assert!(text.contains("which level of Pod Security each namespace can bear could not be read"), "{text}");
+}
