@@ -168,6 +168,7 @@ fn a_damaged_or_foreign_snapshot_is_refused_and_nothing_is_touched() {
 }
 
 #[test]
+#[ignore = "three nodes for two minutes; one member is restored by the case above, and every point of a restore against fakes"]
 fn three_members_come_up_from_one_file_and_a_killed_restore_is_gone_on_with() {
     let lab = Lab::prepared("3", V1_34);
     let hosts = ["h1", "h2", "h3"];
@@ -203,6 +204,7 @@ fn three_members_come_up_from_one_file_and_a_killed_restore_is_gone_on_with() {
 }
 
 #[test]
+#[ignore = "the same with the older etcd"]
 fn etcd_of_kubernetes_1_24_is_restored_too() {
     let lab = Lab::prepared("1", V1_24);
     lab.tool().up().succeeded();
