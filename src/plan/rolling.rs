@@ -8,7 +8,7 @@ use crate::host::Change;
 use crate::state::{ObjectKey, ObservedApi};
 
 use super::Input;
-use super::cluster_steps::{host_id, live, wait};
+use super::cluster_steps::{ETCD_DATA, host_id, live, wait};
 use super::drain::{drain_steps, uncordon_step};
 use super::label_steps::{self, LABEL_NAMESPACES};
 use super::snapshot_steps::snapshot_step;
@@ -203,12 +203,12 @@ impl Edges {
     }
 }
 
-/// Images, programs and files: bringing them disturbs nobody.
+/// Images, programs and files: bringing them disturbs nobody, no more than a look at the data of members.
 fn staging(plan: &Plan) -> Vec<StepId> {
     let brings = |step: &&Step| {
         let Some(host) = &step.host else { return false };
         let rest = step.id.0.strip_prefix(&format!("{host}/")).unwrap_or_default();
-        ["file", "image/", "kernel", "packages", "runtime"].iter().any(|start| rest.starts_with(start))
+        [ETCD_DATA, "file", "image/", "kernel", "packages", "runtime"].iter().any(|start| rest.starts_with(start))
     };
     plan.steps.iter().filter(brings).map(|step| step.id.clone()).collect()
 }
