@@ -3,6 +3,7 @@
 mod actions;
 mod aftercare;
 mod drain;
+mod etcd_data;
 mod explain;
 mod objects;
 mod scheduler;

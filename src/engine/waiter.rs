@@ -15,9 +15,9 @@ use crate::kubeapi::waits_for_images;
 use crate::plan::{Condition, condition, has_condition, job_failure, workload_is_ready, workload_progress};
 use crate::state::ObjectKey;
 
-use super::Context;
 use super::actions::StepError;
 use super::explain::explain;
+use super::{Context, etcd_data};
 
 /// Between two probes: short at first, since a probe is one request over a connection that stands, then a twentieth of the
 /// time that was waited, so that many waits do not slow down what they wait for.
@@ -133,6 +133,7 @@ async fn probe(condition: &Condition, started: Instant, renewals: &Renewals, con
             let results = futures::future::join_all(health).await;
             Ok(results.into_iter().collect::<Result<(), _>>()?)
         }
+        Condition::EtcdDataWhole(node) => etcd_data::whole(node, context).await,
         Condition::ApiAnswers(node) => Ok(endpoints.api_answers(node).await?),
         Condition::ApiReady(node) => {
             endpoints.api_health(node).await?;

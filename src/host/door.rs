@@ -199,8 +199,17 @@ impl Door<'_> {
             }
             self.create_as(spec, &swap::next_name(name)).await?;
         }
-        let outcome = self.ask_swap(&operation, head, swap_limit(swap)).await?;
-        self.conclude(operation, outcome)
+        match self.ask_swap(&operation, head, swap_limit(swap)).await {
+            Ok(outcome) => self.conclude(operation, outcome),
+            Err(error) => {
+                // Where it was refused before it began, the new container waits for nothing. A host that has no room says so
+                // again; what counts is the first word.
+                if matches!(error, HostError::Refused { .. }) {
+                    let _ = self.ask_swap(&operation, self.settle_head(name)?, SETTLE).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// An old component that is back is what is wanted here.

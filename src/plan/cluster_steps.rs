@@ -74,9 +74,12 @@ fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
     let started: Vec<StepId> = members.iter().map(|name| host_id(name, "container/etcd")).filter(is_started).collect();
     let etcd = StepId("cluster/etcd".into());
     if !started.is_empty() {
-        let step = wait(etcd.clone(), None, "wait for etcd".into(), Condition::EtcdHealthy(members));
+        let step = wait(etcd.clone(), None, "wait for etcd".into(), Condition::EtcdHealthy(members.clone()));
         let log = started.first().map(|_| LogSource::Container("etcd".into()));
         plan.steps.push(Step { after: started, log, ..step });
+    }
+    for name in &members {
+        look_at_data(input, name, plan);
     }
     // An apiserver that a first run had just started answers before it has made the system namespaces.
     for node in input.cluster.control_planes() {
@@ -93,6 +96,26 @@ fn control_plane_waits(input: &Input<'_>, plan: &mut Plan) {
         let log = Some(LogSource::Container("kube-apiserver".into()));
         plan.steps.push(Step { after: vec![container, etcd.clone()], log, ..step });
     }
+}
+
+/// Last part of the id of the step that looks whether a member's data is damaged.
+pub(super) const ETCD_DATA: &str = "etcd-data";
+
+/// A member of a living cluster is started or replaced only where its data is whole: what cannot read it now will not read it
+/// then, and only makes it worse.
+fn look_at_data(input: &Input<'_>, name: &NodeName, plan: &mut Plan) {
+    let is_there = input.snapshot(name).is_some_and(|host| host.containers.contains_key("etcd"));
+    let id = host_id(name, ETCD_DATA);
+    let starts = host_id(name, "container/etcd");
+    let Some(start) = plan.steps.iter_mut().find(|step| step.id == starts) else { return };
+    if !is_there || !input.history.is_living() {
+        return;
+    }
+    start.after.push(id.clone());
+    let title = "see that etcd's data is not damaged".to_owned();
+    let step = wait(id, Some(name.clone()), title, Condition::EtcdDataWhole(name.clone()));
+    let log = Some(LogSource::Container("etcd".into()));
+    plan.steps.push(Step { reason: "the member is about to start anew".into(), log, ..step });
 }
 
 fn api_answers(node: &Node, container: StepId) -> Step {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::base::{NodeName, StepId};
 
 use super::Input;
+use super::cluster_steps::ETCD_DATA;
 use super::step::{Plan, Step};
 
-/// Images, programs and files.
-const BROUGHT: [&str; 5] = ["file", "image/", "kernel", "packages", "runtime"];
+/// Images, programs and files; and a look at the data of members, which touches nothing either.
+const BROUGHT: [&str; 6] = [ETCD_DATA, "file", "image/", "kernel", "packages", "runtime"];
 /// What is large: images, and files that have a step of their own.
 const LARGE: [&str; 2] = ["image/", "file/"];
 

@@ -131,6 +131,9 @@ impl Action {
 pub enum Condition {
     /// Every etcd member of the list is started and healthy.
     EtcdHealthy(Vec<NodeName>),
+    /// The etcd member of this node is healthy, or ill of something else than damaged data, which a start or a replacement
+    /// may mend.
+    EtcdDataWhole(NodeName),
     /// The apiserver of this node answers, be it that it is not ready yet.
     ApiAnswers(NodeName),
     /// The apiserver of this node says `ok` on `/readyz` and the system namespaces exist.
