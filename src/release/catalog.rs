@@ -38,6 +38,8 @@ struct Row {
     admission_plugins: Vec<String>,
     apiserver_stop_margin_seconds: i64,
     #[serde(default)]
+    stale_endpoint_patches: Vec<KubernetesVersion>,
+    #[serde(default)]
     arguments: Arguments,
     #[serde(default)]
     configuration: Configuration,
@@ -116,6 +118,7 @@ impl Catalog {
             pod_security_configuration: row.pod_security_configuration.clone(),
             admission_plugins: row.admission_plugins.clone(),
             apiserver_stop_margin_seconds: row.apiserver_stop_margin_seconds,
+            leaves_stale_endpoint: row.stale_endpoint_patches.contains(version),
             configuration: row.configuration.clone(),
             removed_apis: row.removed_apis.clone(),
         })
