@@ -18,6 +18,9 @@ const AUDIT_POLICY: &str = include_str!("../../templates/kube-apiserver/audit-po
 /// Seconds in which the API proxies see that this apiserver is going: their checks are one second apart, and the second
 /// failed one counts. The same as HAProxy's `inter` and `fall`, with room.
 const SHUTDOWN_DELAY: i64 = 5;
+/// The same of an apiserver that does not take itself out of the Service `kubernetes`: pods are sent to it until its lease is
+/// over (15 s after it was renewed), another apiserver has looked (every 10 s) and kube-proxy has followed (1 s).
+const STALE_ENDPOINT_DELAY: i64 = 28;
 
 pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
     let mut part = Part::new(Component::KubeApiserver);
@@ -43,7 +46,11 @@ pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
 
 /// Waiting for clients to go elsewhere makes sense only where there is an elsewhere.
 fn shutdown_delay(site: &Site<'_>) -> i64 {
-    if site.cluster.control_planes().count() > 1 { SHUTDOWN_DELAY } else { 0 }
+    match site.cluster.control_planes().count() {
+        0 | 1 => 0,
+        _ if site.release.leaves_stale_endpoint => STALE_ENDPOINT_DELAY,
+        _ => SHUTDOWN_DELAY,
+    }
 }
 
 fn certificates(site: &Site<'_>, part: &mut Part) -> Result<String, DesiredError> {

@@ -39,6 +39,8 @@ struct Row {
     admission_plugins: Vec<String>,
     apiserver_stop_margin_seconds: i64,
     #[serde(default)]
+    stale_endpoint_patches: Vec<KubernetesVersion>,
+    #[serde(default)]
     arguments: Arguments,
     #[serde(default)]
     configuration: Configuration,
@@ -119,6 +121,7 @@ impl Catalog {
             pod_security_configuration: row.pod_security_configuration.clone(),
             admission_plugins: row.admission_plugins.clone(),
             apiserver_stop_margin_seconds: row.apiserver_stop_margin_seconds,
+            leaves_stale_endpoint: row.stale_endpoint_patches.contains(version),
             configuration: row.configuration.clone(),
             removed_apis: row.removed_apis.clone(),
             one_way: row.one_way.clone(),

@@ -37,6 +37,8 @@ pub struct Release {
     pub admission_plugins: Vec<String>,
     /// Seconds that an apiserver has for ending after its shutdown delay.
     pub apiserver_stop_margin_seconds: i64,
+    /// Whether an apiserver that ends leaves its address in the Service `kubernetes` (kubernetes issue 114049).
+    pub leaves_stale_endpoint: bool,
     /// Differences in arguments.
     pub arguments: Arguments,
     /// Differences in component configuration files.

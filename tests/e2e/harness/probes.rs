@@ -38,6 +38,8 @@ pub struct Counted {
     pub total: u64,
     /// Those without an answer, or with another status than 200.
     pub failed: u64,
+    /// Those on a kept connection that a server which ends has refused to begin: clients of the API send them again.
+    pub refused: u64,
     /// The longest time between two successes.
     pub longest_gap_ms: u64,
     /// What was asked for, the first failures and the longest gaps, with their times.
@@ -49,8 +51,8 @@ impl Counted {
     /// Nothing failed, and nobody waited for long.
     #[track_caller]
     pub fn is_served(&self) {
-        let Self { total, failed, longest_gap_ms, more } = self;
-        let told = format!("{failed} of {total} failed, the longest gap was {longest_gap_ms} ms: {more:#?}");
+        let Self { total, failed, refused, longest_gap_ms, more } = self;
+        let told = format!("{failed} of {total} failed, {refused} were refused, gap {longest_gap_ms} ms: {more:#?}");
         assert!(*total > 0 && *failed == 0 && *longest_gap_ms <= LONGEST_GAP, "{told}");
     }
 }

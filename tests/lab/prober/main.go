@@ -26,6 +26,8 @@ import (
 // So many failures, the first ones, and so many gaps, the longest ones, are told one by one.
 const told = 20
 
+var errRefused = errors.New("to be sent again")
+
 type options struct {
 	url, authority, certificate, key, token, serverName string
 	rate                                                int
@@ -43,10 +45,13 @@ type result struct {
 	Kept          bool      `json:"kept"`
 	Total         int       `json:"total"`
 	Failed        int       `json:"failed"`
+	Refused       int       `json:"refused"`
 	LongestGap    int64     `json:"longest_gap_ms"`
 	Slowest       int64     `json:"slowest_ms"`
 	FirstFailures []failure `json:"first_failures"`
-	LongestGaps   []gap     `json:"longest_gaps"`
+	// How many failed of those that left in the same second.
+	FailedInSecond map[string]int `json:"failed_in_second"`
+	LongestGaps    []gap          `json:"longest_gaps"`
 }
 
 // gap is a time without a success.
@@ -138,7 +143,7 @@ func (chosen options) client() (*http.Client, error) {
 // probe asks until the context ends, and waits for the answers to what was asked by then.
 func (chosen options) probe(ctx context.Context, client *http.Client) result {
 	start := time.Now()
-	empty := result{URL: chosen.url, Kept: chosen.kept, FirstFailures: []failure{}, LongestGaps: []gap{}}
+	empty := result{URL: chosen.url, Kept: chosen.kept, FirstFailures: []failure{}, FailedInSecond: map[string]int{}, LongestGaps: []gap{}}
 	counted := &tally{lastSuccess: start, result: empty}
 	var open sync.WaitGroup
 	interval := time.Second / time.Duration(chosen.rate)
@@ -185,6 +190,11 @@ func (chosen options) ask(client *http.Client) error {
 	if err != nil {
 		return fmt.Errorf("reading the answer: %w", err)
 	}
+	// On a kept connection this is how a server that ends says that the request belongs to another one: every client of the API
+	// sends it again. Whoever connects anew has no business being there.
+	if chosen.kept && answer.StatusCode == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") != "" {
+		return errRefused
+	}
 	if answer.StatusCode != http.StatusOK {
 		return errors.New(answer.Status + ": " + string(body[:min(len(body), 300)]))
 	}
@@ -202,7 +212,12 @@ func (counted *tally) add(asked time.Time, err error) {
 		counted.lastSuccess = now
 		return
 	}
+	if errors.Is(err, errRefused) {
+		counted.Refused++
+		return
+	}
 	counted.Failed++
+	counted.FailedInSecond[asked.UTC().Format(time.TimeOnly)]++
 	if len(counted.FirstFailures) < told {
 		counted.FirstFailures = append(counted.FirstFailures, failure{At: asked, Error: err.Error()})
 	}
