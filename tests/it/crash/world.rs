@@ -384,6 +384,15 @@ impl FakeEndpoints {
         if death.is_some() { Err(died()) } else { Ok(()) }
     }
 
+    /// What a Node's kubelet reports: the version that its link chooses.
+    fn kubelet_version(&self, node: &str) -> Option<String> {
+        let state = self.world.states().into_iter().find(|(name, _)| name.as_str() == node)?.1;
+        match state.entries.get("/opt/provision/kubelet/current")? {
+            ObservedEntry::Link { target } => Some(target.clone()),
+            _ => None,
+        }
+    }
+
     fn with_status(&self, mut object: Value, nodes: usize) -> Value {
         let conditions = json!([{ "type": "Ready", "status": "True" }]);
         let has_network = self.world.stored().keys().any(|key| key.kind == "DaemonSet");
@@ -392,7 +401,10 @@ impl FakeEndpoints {
             Some("Deployment") if broken(&object["metadata"]["name"]) => {
                 object["status"] = json!({ "readyReplicas": 0 })
             }
-            Some("Node") if has_network => object["status"] = json!({ "conditions": conditions }),
+            Some("Node") if has_network => {
+                let version = self.kubelet_version(object["metadata"]["name"].as_str().unwrap_or_default());
+                object["status"] = json!({ "conditions": conditions, "nodeInfo": { "kubeletVersion": version } });
+            }
             Some("DaemonSet") => {
                 object["status"] = json!({
                     "desiredNumberScheduled": nodes, "numberReady": nodes, "updatedNumberScheduled": nodes,
