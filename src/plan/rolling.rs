@@ -356,7 +356,10 @@ fn drained(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) -> Vec<NodeName> 
 }
 
 fn minor_of_kubelet(input: &Input<'_>, node: &NodeName) -> Option<Minor> {
-    let live = live(input, &ObjectKey::node(node))?;
+    let Some(live) = live(input, &ObjectKey::node(node)) else {
+        // Without an API it is what the last completed run left, unless that is what is taken back.
+        return input.history.completed.as_ref().filter(|_| !input.history.goes_back).map(|was| was.version.minor());
+    };
     let text = live.pointer("/status/nodeInfo/kubeletVersion")?.as_str()?;
     KubernetesVersion::parse(text).ok().map(|version| version.minor())
 }
