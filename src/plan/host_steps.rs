@@ -128,7 +128,8 @@ fn users(host: &HostInput<'_>, plan: &mut Plan) {
 /// A member that was once part of the whole cluster never starts with empty data: it would vote with no memory.
 fn lost_data(host: &HostInput<'_>, plan: &mut Plan) -> bool {
     let was_complete = host.input.history.complete_etcd_members.contains(host.name);
-    if !was_complete || host.snapshot.entries.contains_key(ETCD_DATA) {
+    // A restore that ended in the middle may have taken it away, and goes on.
+    if host.input.restoration.is_some() || !was_complete || host.snapshot.entries.contains_key(ETCD_DATA) {
         return false;
     }
     let reason = "etcd's data is gone from this host; a member that is started empty could lose what was written, and \

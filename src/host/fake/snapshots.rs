@@ -52,7 +52,8 @@ pub(super) fn save(machine: &mut Machine, save: &SnapshotSave, half: bool) -> Re
         return Ok(());
     }
     let facts = format!(
-        "put {{\"header\":{{\"cluster_id\":10}}}}\nstatus {{\"hash\":{hash},\"revision\":7}}\nversion 3.6.14\nsize {size}\nsha256 {digest}\n",
+        "put {{\"header\":{{\"cluster_id\":10}}}}\nstatus {{\"hash\":{hash},\"revision\":7}}\nversion {version}\nsize {size}\nsha256 {digest}\n",
+        version = save.image.reference.tag().split('-').next().unwrap_or_default(),
         hash = bytes.len(),
         size = bytes.len(),
         digest = Digest::of(&bytes).hexadecimal(),

@@ -12,7 +12,9 @@ fn refused(stage: &Stage<'_>, loaded: &Loaded) -> String {
     let before = running(stage);
     match stage.up(loaded, &FakeProcess::new()) {
         Err(OperationError::Refused(plan)) => {
-            assert_eq!(running(stage), before, "something was touched");
+            // A node that is new to the file has a machine from then on.
+            let after = running(stage);
+            assert!(before.iter().all(|line| after.contains(line)), "something was touched: {after:?}");
             plan.refusals
                 .iter()
                 .map(|refusal| format!("{}: {}; {}\n", refusal.subject, refusal.reason, refusal.hint))

@@ -185,7 +185,7 @@ fn a_rollback_that_died_goes_on_and_a_complete_one_does_not_turn_round() {
     let desk = desk();
     let mut stage = upgraded(&desk, 1);
     let dying = FakeProcess::new();
-    dying.dies_at(12, Moment::After);
+    dying.dies_at(5, Moment::After);
     back(&stage, 1, &dying, &Way::Back(None)).unwrap_err();
     stage.disk = stage.disk.reboot(Loss::Unsynced);
     back(&stage, 1, &FakeProcess::new(), &Way::Back(None)).unwrap();
