@@ -51,10 +51,10 @@ fn reaches(mut message: &[u8], way: &[u32]) -> Option<bool> {
     let [first, rest @ ..] = way else { return Some(true) };
     let mut found = false;
     while !message.is_empty() {
-        let (number, inner, left) = field(message)?;
-        message = left;
-        if number == u64::from(*first) {
-            found |= match inner {
+        let field = field(message)?;
+        message = field.left;
+        if field.number == u64::from(*first) {
+            found |= match field.inner {
                 Some(inner) => reaches(inner, rest)?,
                 None => rest.is_empty(),
             };
@@ -63,8 +63,16 @@ fn reaches(mut message: &[u8], way: &[u32]) -> Option<bool> {
     Some(found)
 }
 
-/// The first field: its number, its bytes where it has some of its own, and what comes after it.
-fn field(message: &[u8]) -> Option<(u64, Option<&[u8]>, &[u8])> {
+/// A field at the start of a message.
+struct Field<'a> {
+    number: u64,
+    /// Its bytes, where it has some of its own.
+    inner: Option<&'a [u8]>,
+    /// What comes after it.
+    left: &'a [u8],
+}
+
+fn field(message: &[u8]) -> Option<Field<'_>> {
     let (tag, rest) = varint(message)?;
     let (inner, left) = match tag & 7 {
         0 => (None, varint(rest)?.1),
@@ -77,7 +85,7 @@ fn field(message: &[u8]) -> Option<(u64, Option<&[u8]>, &[u8])> {
         5 => (None, rest.get(4..)?),
         _ => return None,
     };
-    Some((tag >> 3, inner, left))
+    Some(Field { number: tag >> 3, inner, left })
 }
 
 /// Seven bits a byte, the lowest first.

@@ -33,8 +33,10 @@ impl Plan {
 
     /// Whether this step replaces a component on its host.
     pub(super) fn swaps(&self, id: &StepId) -> bool {
-        let is_swap = |change: &Change| matches!(change, Change::Swap(_));
-        let swaps = |step: &Step| matches!(&step.action, Action::Change(changes) if changes.iter().any(is_swap));
+        let swaps = |step: &Step| {
+            let Action::Change(changes) = &step.action else { return false };
+            changes.iter().any(|change| matches!(change, Change::Swap(_)))
+        };
         self.steps.iter().any(|step| &step.id == id && swaps(step))
     }
 

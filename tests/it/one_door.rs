@@ -117,7 +117,7 @@ fn script_offences(script: &str) -> Vec<String> {
         let named =
             |writer: &&&str| if writer.contains(' ') { line.contains(**writer) } else { words.contains(*writer) };
         found.extend(WRITERS.iter().filter(named).map(|writer| format!("{writer}: {line}")));
-        let redirected = line.replace("2>/dev/null", "").replace(">/dev/null", "");
+        let redirected = line.replace("2>/dev/null", "").replace(">/dev/null", "").replace(">&2", "");
         // Inside quotes it compares or formats.
         let redirected = redirected.split('\'').step_by(2).collect::<String>();
         if redirected.contains('>') {
