@@ -92,7 +92,8 @@ async fn records(work: &Work<'_>, node: &NodeName) -> Result<Vec<SnapshotRecord>
 }
 
 fn name(spec: &SnapshotSpec, now: jiff::Timestamp) -> SnapshotName {
-    let stamped = format!("{}-{}", spec.name, now.strftime("%Y%m%dT%H%M%SZ"));
+    // To the millisecond: a run that died may be gone on with in the same second.
+    let stamped = format!("{}-{}", spec.name, now.strftime("%Y%m%dT%H%M%S.%3fZ"));
     // A name that is too long with the time goes without it.
     SnapshotName::new(stamped).ok().filter(|_| spec.stamped).unwrap_or_else(|| spec.name.clone())
 }
