@@ -63,8 +63,11 @@ fn reaches(mut message: &[u8], way: &[u32]) -> Option<bool> {
     Some(found)
 }
 
-/// The first field: its number, its bytes where it has some of its own, and what comes after it.
-fn field(message: &[u8]) -> Option<(u64, Option<&[u8]>, &[u8])> {
+/// A field: its number, its bytes where it has some of its own, and what comes after it.
+type Field<'a> = (u64, Option<&'a [u8]>, &'a [u8]);
+
+/// The first field of a message.
+fn field(message: &[u8]) -> Option<Field<'_>> {
     let (tag, rest) = varint(message)?;
     let (inner, left) = match tag & 7 {
         0 => (None, varint(rest)?.1),

@@ -85,9 +85,12 @@ struct KeyValue {
     value: String,
 }
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 impl Range {
     /// Keys with values; what is no base64 is none of etcd's.
-    pub fn pairs(self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, DecodeError> {
+    pub fn pairs(self) -> Result<Vec<Pair>, DecodeError> {
         let pair = |pair: KeyValue| Ok((STANDARD.decode(pair.key)?, STANDARD.decode(pair.value)?));
         self.kvs.into_iter().map(pair).collect()
     }

@@ -9,7 +9,7 @@ use http::{Method, Request};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::answers::{Health, MemberList, Range, Status};
+use super::answers::{Health, MemberList, Pair, Range, Status};
 use super::{EtcdError, EtcdStatus};
 use crate::base::NodeName;
 use crate::host::ReadHost;
@@ -72,7 +72,7 @@ impl EtcdMember {
     }
 
     /// All keys that begin with this one, and their values, as a quorum has them. Read piece by piece.
-    pub async fn range(&self, prefix: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EtcdError> {
+    pub async fn range(&self, prefix: &str) -> Result<Vec<Pair>, EtcdError> {
         const OPERATION: &str = "a range of keys";
         let malformed = |error: base64::DecodeError| EtcdError::Malformed {
             host: self.host.clone(),

@@ -4,6 +4,6 @@ mod answers;
 mod error;
 mod member;
 
-pub use answers::EtcdStatus;
+pub use answers::{EtcdStatus, Pair};
 pub use error::EtcdError;
 pub use member::EtcdMember;
