@@ -12,6 +12,7 @@ fn offered(text: &str) -> String {
 }
 
 #[test]
+#[ignore = "four minutes; its halves, an upgrade of one node and a restored snapshot, are cases of their own"]
 fn what_the_older_version_would_misread_goes_back_with_the_snapshot_alone() {
     let lab = Lab::prepared("1", V1_24);
     lab.tool().up().succeeded();
