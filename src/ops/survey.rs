@@ -19,7 +19,9 @@ use crate::observe::{self, Subject};
 use crate::pki::{self, Completion, Lifetime, Material, PkiRequest, Renewal};
 use crate::plan::{self, History, Limits, Plan, PreflightFinding, Restoration, Severity};
 use crate::release::Release;
-use crate::state::{BEFORE_UPGRADE, HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind, SnapshotName};
+use crate::state::{
+    BEFORE_ROLLBACK, BEFORE_UPGRADE, HostFacts, Observed, ObservedApi, ObservedHost, ResourceKind, SnapshotName,
+};
 
 use super::connect::{Connections, Reach};
 use super::crossing::crossing;
@@ -230,7 +232,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
 
 /// The name of snapshots that are taken before something of etcd or of Kubernetes changes.
 fn snapshot_name(input: &SurveyInput<'_>) -> Result<SnapshotName, OperationError> {
-    let name = if input.back_to.is_some() { "before-rollback" } else { BEFORE_UPGRADE };
+    let name = if input.back_to.is_some() { BEFORE_ROLLBACK } else { BEFORE_UPGRADE };
     SnapshotName::new(name).map_err(|error| OperationError::Input(error.to_string()))
 }
 

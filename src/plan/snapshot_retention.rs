@@ -3,29 +3,32 @@
 use std::collections::BTreeSet;
 
 use crate::base::KubernetesVersion;
-use crate::state::{BEFORE_UPGRADE, SnapshotName, SnapshotRecord};
+use crate::state::{BEFORE_ROLLBACK, BEFORE_UPGRADE, SnapshotName, SnapshotRecord};
 
 /// So many are kept in any case, the newest ones: as many as RKE keeps by default.
 pub const KEPT_SNAPSHOTS: usize = 6;
 
-/// Whether the tool has taken it by itself, before something of etcd or of Kubernetes changed.
-fn is_automatic(name: &SnapshotName) -> bool {
-    let Some(time) = name.as_str().strip_prefix(BEFORE_UPGRADE).and_then(|rest| rest.strip_prefix('-')) else {
-        return false;
-    };
+/// Whether the tool has taken it by itself for this reason: to the reason it adds the time, to the millisecond.
+fn is_taken(reason: &str, name: &SnapshotName) -> bool {
+    let Some(time) = name.as_str().strip_prefix(reason).and_then(|rest| rest.strip_prefix('-')) else { return false };
     let form = |(index, byte): (usize, u8)| match index {
         8 => byte == b'T',
-        15 => byte == b'Z',
+        15 => byte == b'.',
+        19 => byte == b'Z',
         _ => byte.is_ascii_digit(),
     };
-    time.len() == 16 && time.bytes().enumerate().all(form)
+    time.len() == 20 && time.bytes().enumerate().all(form)
+}
+
+fn is_automatic(name: &SnapshotName) -> bool {
+    [BEFORE_UPGRADE, BEFORE_ROLLBACK].iter().any(|reason| is_taken(reason, name))
 }
 
 /// Whether a rollback to a generation of this number and version can be done with it: it was taken before that was upgraded,
 /// while nothing newer ran.
 pub fn is_way_back(record: &SnapshotRecord, generation: u32, version: &KubernetesVersion) -> bool {
     let cluster = &record.cluster;
-    is_automatic(&record.name) && cluster.generation == generation && cluster.kubernetes_version == *version
+    is_taken(BEFORE_UPGRADE, &record.name) && cluster.generation == generation && cluster.kubernetes_version == *version
 }
 
 /// Those of these snapshots, oldest first, that go: automatic ones beyond the newest, but for the one with which each of
@@ -70,7 +73,7 @@ mod tests {
     }
 
     fn automatic(day: usize, generation: u32, kubernetes: &str) -> SnapshotRecord {
-        record(&format!("before-upgrade-202611{day:02}T000000Z"), generation, kubernetes)
+        record(&format!("before-upgrade-202611{day:02}T000000.000Z"), generation, kubernetes)
     }
 
     #[test]
@@ -86,7 +89,7 @@ mod tests {
         records.extend((4..4 + KEPT_SNAPSHOTS).map(|day| automatic(day, 2, "v1.25.4")));
         let generations = [(1, version("v1.24.17")), (2, version("v1.25.4"))];
         let gone: Vec<String> = superfluous(&records, &generations).iter().map(ToString::to_string).collect();
-        assert_eq!(gone, ["before-upgrade-20261101T000000Z", "before-upgrade-20261103T000000Z"]);
+        assert_eq!(gone, ["before-upgrade-20261101T000000.000Z", "before-upgrade-20261103T000000.000Z"]);
         assert!(superfluous(&records[..5], &generations).is_empty(), "there are few");
     }
 }

@@ -10,6 +10,9 @@ use crate::base::{Digest, KubernetesVersion, NodeName};
 pub const SNAPSHOT_FOLDER: &str = "/var/lib/provision/snapshots";
 /// How names of snapshots begin that are taken before something of etcd or of Kubernetes changes.
 pub const BEFORE_UPGRADE: &str = "before-upgrade";
+
+/// How the names of those begin that the tool takes before it takes an upgrade back.
+pub const BEFORE_ROLLBACK: &str = "before-rollback";
 /// The format of a record that this tool writes.
 const FORMAT: u32 = 1;
 /// A name becomes part of file names.

@@ -18,8 +18,8 @@ mod stored_object;
 pub use component::Component;
 pub use container::{Capability, ContainerSpec, Mount, ObservedContainer};
 pub use etcd_snapshot::{
-    BEFORE_UPGRADE, Fingerprints, InvalidSnapshotName, SNAPSHOT_FOLDER, SnapshotCluster, SnapshotFacts, SnapshotName,
-    SnapshotRecord, Taken, etcd_minor,
+    BEFORE_ROLLBACK, BEFORE_UPGRADE, Fingerprints, InvalidSnapshotName, SNAPSHOT_FOLDER, SnapshotCluster,
+    SnapshotFacts, SnapshotName, SnapshotRecord, Taken, etcd_minor,
 };
 pub use file::{Content, DirectorySpec, FileSpec, LinkSpec, ObservedEntry, Owner};
 pub use image::{ImageIdentity, ImageReference, ImageStore};

@@ -364,7 +364,8 @@ impl Case {
             for (death, loss) in [(Death::Before, Loss::Nothing), (Death::Within, Loss::Unsynced)] {
                 let what = format!("{}: disk call {call} of {calls}, {death:?}, {loss:?}", self.name);
                 let died = self.recovers(desk, &wanted, loss, |disk, _| disk.die_at(call, death), &what);
-                assert!(died, "{what}: the run ended well although it was to die");
+                // A run that mends has no generation to complete: what it writes last is what was shown.
+                assert!(died || call + 1 == calls, "{what}: the run ended well although it was to die");
                 tried += 1;
             }
         }
