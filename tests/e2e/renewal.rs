@@ -19,6 +19,7 @@ const DAY: i64 = 86_400;
 const FOLDERS: &str = "/etc/kubernetes/ssl /etc/kubernetes/etcd";
 
 #[test]
+#[ignore = "six minutes; a death at every point of it is tried against fakes"]
 fn certificates_near_their_end_and_behind_it_are_renewed_by_up_and_the_cluster_serves() {
     let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
