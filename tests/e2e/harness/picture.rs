@@ -40,10 +40,12 @@ impl Picture {
         Self(lab.script(host, &script).lines().filter_map(line).collect())
     }
 
-    /// Bytes, owners and modes of the same files, without what a repair must change.
+    /// Bytes, owners and modes of the same files, without what a repair must change, and without the unit that ends
+    /// replacements at a boot, which comes with the first of them.
     pub fn of_owned_bytes(lab: &Lab, host: &str) -> Self {
-        let whole = Self::of_host(lab, host);
-        Self(whole.0.into_iter().filter(|(key, _)| key.ends_with(" bytes")).collect())
+        let whole = Self::of_host(lab, host).0.into_iter();
+        let is_owned = |key: &str| key.ends_with(" bytes") && !key.contains("provision-settle.service");
+        Self(whole.filter(|(key, _)| is_owned(key)).collect())
     }
 
     /// What a host runs, and from which files: each container with its id, state and restart policy, kubelet's program and
