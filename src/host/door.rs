@@ -194,7 +194,7 @@ impl Door<'_> {
         }
         if let Some(spec) = swap.replacement.container() {
             // With other files the same container is another one.
-            if swap.reads.is_empty() && self.is_made_from(spec, name).await? {
+            if swap.reads.is_empty() && self.is_as_it_was_made(spec, name).await? {
                 return Ok(());
             }
             self.create_as(spec, &swap::next_name(name)).await?;
@@ -267,6 +267,16 @@ impl Door<'_> {
             StatusCode::CONFLICT if self.is_made_from(spec, name).await? => Ok(()),
             _ => Err(self.refused(operation, answer.message())),
         }
+    }
+
+    /// The same, and whether nothing of it was changed since: its label says nothing of that.
+    async fn is_as_it_was_made(&self, spec: &ContainerSpec, name: &str) -> Result<bool, HostError> {
+        let answer = self.docker(Method::GET, &format!("/containers/{name}/json"), None).await?;
+        let Some(inspected) = answer.json() else { return Ok(false) };
+        // Only what Docker keeps for the host can be changed; all else counts as if its image had it.
+        let image = json!({ "Config": inspected["Config"] });
+        let Some(seen) = container::observed(&inspected, Some(&image)) else { return Ok(false) };
+        Ok(seen.label.as_deref() == Some(spec.digest().as_str()) && seen.irregularities.is_empty())
     }
 
     /// Whether a container of this name carries the digest of this spec.

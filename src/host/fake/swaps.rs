@@ -3,7 +3,7 @@
 use crate::base::NodeName;
 use crate::host::HostError;
 use crate::host::swap::{Probe, Replacement, Swap, next_name};
-use crate::state::{ContainerSpec, ObservedSwap};
+use crate::state::{ContainerSpec, ObservedContainer, ObservedSwap};
 
 use super::changes::{create_as, put, start, stop, with_unit, write};
 use super::machine::Machine;
@@ -16,7 +16,8 @@ pub(super) fn replace(node: &NodeName, machine: &mut Machine, swap: &Swap, half:
     settle(machine, &name);
     let ended = match &swap.replacement {
         Replacement::Container(spec) | Replacement::BesideOld(spec) => {
-            let is_there = machine.state.containers.get(&name).is_some_and(|seen| seen.label == label(spec));
+            let is_as_made = |seen: &ObservedContainer| seen.label == label(spec) && seen.irregularities.is_empty();
+            let is_there = machine.state.containers.get(&name).is_some_and(is_as_made);
             if swap.reads.is_empty() && is_there {
                 return Ok(());
             }

@@ -278,6 +278,21 @@ fn a_generation_that_does_not_exist_is_named_with_those_that_do() {
 }
 
 #[test]
+fn a_container_that_would_not_start_again_by_itself_is_replaced_once() {
+    let desk = Desk::new();
+    let stage = Stage::new(&desk);
+    let loaded = desk.load(1, 0);
+    stage.must(&loaded, "the cluster");
+    let machine = stage.world.machines.lock().unwrap().values().next().unwrap().clone();
+    machine.by_hand(|state| {
+        state.containers.get_mut("etcd").unwrap().irregularities.push("restart policy: no".into());
+    });
+    assert_eq!(replaced(&stage.plan(&loaded)), ["h1/container/etcd"]);
+    stage.must(&loaded, "the repair");
+    assert_eq!(stage.must(&loaded, "the run after it"), UpOutcome::NothingToDo);
+}
+
+#[test]
 fn going_back_is_pointed_to_rollback() {
     let desk = desk();
     let back = Case { rest: (PATCH, OLD), ..ONE_NODE };
