@@ -120,18 +120,8 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
         restore::data(input, restoration, plan, &mut moves, &mut edges);
     }
     for phase in Phase::in_order(input, has_api) {
-        if phase == Phase::Etcd {
-            if !input.history.goes_back {
-                snapshot(input, plan, &moves, &mut edges);
-            }
-            gates(input, plan, &moves);
-        }
-        if phase == Phase::Apiserver && !input.history.goes_back {
-            label_namespaces(input, plan, &mut edges);
-        }
-        control_plane(input, plan, &moves, phase, &mut edges);
+        phase_steps(input, plan, &moves, phase, &mut edges);
         if phase == Phase::Apiserver && input.history.goes_back {
-            unlabel_namespaces(input, plan, &mut edges);
             restore::kubelets(input, plan, (&moves, nodes_first), &edges);
         }
     }
@@ -147,6 +137,24 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     addons_last(plan, &ends);
     let shakes_pods = |step: &Move| matches!(step.phase, Phase::Apiserver | Phase::Node);
     if moves.iter().any(shakes_pods) { ends } else { Vec::new() }
+}
+
+/// The replacements of one phase, with what has to come right before and right after them.
+fn phase_steps(input: &Input<'_>, plan: &mut Plan, moves: &[Move], phase: Phase, edges: &mut Edges) {
+    let goes_back = input.history.goes_back;
+    if phase == Phase::Etcd {
+        if !goes_back {
+            snapshot(input, plan, moves, edges);
+        }
+        gates(input, plan, moves);
+    }
+    if phase == Phase::Apiserver && !goes_back {
+        label_namespaces(input, plan, edges);
+    }
+    control_plane(input, plan, moves, phase, edges);
+    if phase == Phase::Apiserver && goes_back {
+        unlabel_namespaces(input, plan, edges);
+    }
 }
 
 const LEADERS: &str = "cluster/leaders";

@@ -256,7 +256,7 @@ fn probe(name: &str) -> Probe {
 }
 
 #[test]
-#[ignore = "every component is replaced by the upgrade of four nodes, and fails in the cases of healing"]
+#[ignore = "the upgrade of one node and the repair of edited files replace each of them, and `heal` has them fail"]
 fn every_component_of_a_node_is_replaced_and_a_bad_kubelet_is_not() {
     let lab = Arc::new(Lab::prepared("1", V1_34));
     lab.tool().up().succeeded();
