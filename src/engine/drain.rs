@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::slice;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -112,10 +113,24 @@ impl Drain<'_> {
             if forecast.is_done() {
                 return Ok(());
             }
+            if state.first.is_none() {
+                self.await_controllers().await?;
+            }
             self.begin(&forecast, &mut state)?;
         }
         self.ask(&mut state).await?;
         Err(Not::Yet(awaited(&state)))
+    }
+
+    /// A controller-manager that has just begun to lead still reads what there is. Until it works, a Service sends requests to
+    /// pods that have ended, and nobody makes them anew.
+    async fn await_controllers(&self) -> Result<(), Not> {
+        let key = ObjectKey::node(self.node);
+        let live = self.context.world.endpoints.read(slice::from_ref(&key)).await?;
+        if live.get(&key).is_some_and(plan::is_cordon_seen) {
+            return Ok(());
+        }
+        Err(Not::Yet(format!("a controller-manager to see that {} is cordoned", self.node)))
     }
 
     /// Takes over what is to go; fails where waiting cannot help, before anything is evicted.

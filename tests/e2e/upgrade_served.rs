@@ -8,7 +8,6 @@ const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
 const TARGETS: [Target; 3] = [Target::Proxy, Target::Account, Target::Workload];
 
 #[test]
-#[ignore = "eleven minutes on two cores, which four nodes and fifteen probes share"]
 fn api_and_workload_answer_every_request_while_four_nodes_are_upgraded_and_rolled_back() {
     let lab = Lab::prepared("3+1", V1_24);
     lab.tool().up().succeeded();
@@ -33,6 +32,8 @@ fn under_probes(lab: &Lab, kubectl: &Kubectl, run: impl FnOnce() -> Ran) -> Vec<
     let probes = Probes::start(lab, kubectl, "h4", &TARGETS);
     let ran = run();
     let counted = probes.stop();
+    // What a failed request is compared with.
+    println!("{}", kubectl.run(&["-n", "probe", "get", "events", "--sort-by=.lastTimestamp"]).stdout);
     ran.succeeded();
     counted
 }

@@ -11,7 +11,7 @@ const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 /// The annotation in which a pod names `emptyDir` volumes that may be lost, with commas between them. The cluster autoscaler
 /// has introduced it.
 const EXPENDABLE_ANNOTATION: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
-/// The taint that a cordoned node gets.
+/// The taint that a controller-manager puts on a node that is cordoned.
 const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
 
 /// One pod.
@@ -76,6 +76,13 @@ pub fn tolerates_cordon(pod: &Value) -> bool {
         let every_key = key.is_empty() && toleration["operator"] == "Exists";
         (every_key || key == UNSCHEDULABLE_TAINT) && any_value && (effect.is_empty() || effect == "NoSchedule")
     })
+}
+
+/// Whether a controller-manager has seen that a live Node is cordoned. Its controllers begin together, so that those which
+/// make evicted pods anew, and take them out of Services, are at work too.
+pub fn is_cordon_seen(node: &Value) -> bool {
+    let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+    taints.into_iter().any(|taint| taint["key"] == UNSCHEDULABLE_TAINT)
 }
 
 pub(super) fn is_mirror(pod: &Value) -> bool {

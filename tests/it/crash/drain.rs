@@ -158,10 +158,23 @@ fn a_pod_that_nobody_makes_anew_stops_a_drain_before_anything_is_evicted_unless_
 }
 
 #[test]
-fn an_operators_cordon_stays_after_a_drain() {
+fn nothing_is_evicted_before_a_controller_manager_has_seen_the_cordon() {
     let desk = Desk::new();
     let stage = stage(&desk, &["web-1"]);
     stage.world.edit("Node", "h1", "/spec", json!({"unschedulable": true}));
+    let (outcome, waits) = run(&stage.world, &around(&DrainOptions::default()), &FakeProcess::new());
+    let wanted = "a controller-manager to see that h1 is cordoned";
+    assert!(waits.iter().any(|wait| wait == wanted), "{waits:?}");
+    assert!(outcome.failed[0].1.contains(wanted), "{:?}", outcome.failed);
+    assert_eq!(names(&stage.world), ["web-1"]);
+}
+
+#[test]
+fn an_operators_cordon_stays_after_a_drain() {
+    let desk = Desk::new();
+    let stage = stage(&desk, &["web-1"]);
+    let seen = json!([{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]);
+    stage.world.edit("Node", "h1", "/spec", json!({"unschedulable": true, "taints": seen}));
     let (outcome, _) = run(&stage.world, &around(&DrainOptions::default()), &FakeProcess::new());
     assert_eq!(outcome.failed, Vec::new());
     let node = stage.world.node("h1");

@@ -163,13 +163,16 @@ impl World {
         let Some(node) = stored.get_mut(&ObjectKey::node(node)) else { return };
         if !cordoned && is_cordoned_by_us(node) {
             node["metadata"]["annotations"].as_object_mut().unwrap().remove(CORDONED_ANNOTATION);
-            node["spec"].as_object_mut().unwrap().remove("unschedulable");
+            let spec = node["spec"].as_object_mut().unwrap();
+            spec.retain(|field, _| field != "unschedulable" && field != "taints");
             node["metadata"]["managedFields"] = json!([]);
         } else if !cordoned {
             node["metadata"]["annotations"].as_object_mut().unwrap().remove(CORDONED_ANNOTATION);
         } else if cordoned && node["spec"]["unschedulable"] != true {
             node["metadata"]["annotations"][CORDONED_ANNOTATION] = json!("true");
             node["spec"]["unschedulable"] = json!(true);
+            // As a controller-manager does a moment later.
+            node["spec"]["taints"] = json!([{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]);
             node["metadata"]["managedFields"] = cordoned_by("provision");
         }
     }
