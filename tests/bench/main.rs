@@ -15,21 +15,24 @@ mod upgrades;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use harness::probes::Target;
 use harness::tool::Tool;
 use harness::{Lab, V1_34};
 use measured::{Measured, measure};
+use upgrades::Asked;
 
 /// How often the short commands are measured; the middle value counts.
 const REPEATS: usize = 5;
 
 /// What can be measured, by name.
-const FIGURES: [(&str, fn(&mut Table)); 6] = [
+const FIGURES: [(&str, fn(&mut Table)); 7] = [
     ("help", help),
     ("one-node", one_node),
     ("three-nodes", three_nodes),
     ("sending", sending),
     ("upgrade", upgrade),
     ("upgrade-one", upgrade_one),
+    ("bad-image", bad_image),
 ];
 
 fn main() -> ExitCode {
@@ -108,26 +111,39 @@ fn sending(table: &mut Table) {
 
 /// Images are brought before it begins to replace; no target counts them.
 fn upgrade(table: &mut Table) {
-    let upgraded = upgrades::upgrade("3+1", &["h1", "h2", "h3", "h4"]);
+    let targets = [Target::Proxy, Target::Account, Target::Workload];
+    let upgraded = upgrades::upgrade("3+1", &["h1", "h2", "h3", "h4"], &targets);
     let ratio = upgraded.replacing.as_secs_f64() / upgraded.unavoidable.as_secs_f64();
     let target = Duration::from_secs(60) + 3 * upgrades::SHUTDOWN_DELAY;
     table.row("upgrade, 3+1 nodes, without drain", &seconds(upgraded.run.took), "");
     table.row("  from the first replacement on", &seconds(upgraded.replacing), &format!("<= {} s", target.as_secs()));
     table.row("  what it cannot do without", &seconds(upgraded.unavoidable), "");
     table.row("  the ratio of both", &format!("{ratio:.2}"), "<= 1.30");
-    table.row("  requests to the API, and failed ones", &format!("{:?}", upgraded.requests), "0 failed");
-    table.row("  longest time without an answer", &milliseconds(upgraded.away), "<= 1000 ms");
     table.row("  peak memory", &mebibytes(upgraded.run.peak_kibibytes), "<= 50 MiB");
+    asked(table, &upgraded.asked);
+    table.row("rollback of it", &seconds(upgraded.back), "");
+    asked(table, &upgraded.asked_back);
+}
+
+fn asked(table: &mut Table, asked: &Asked) {
+    table.row("  requests, API and workload, that failed", &format!("{} of {}", asked.failed, asked.total), "0");
+    table.row("  longest time without an answer", &milliseconds(asked.gap), "<= 1000 ms");
+    table.row("  on kept connections", &format!("{} of {}", asked.kept.1, asked.kept.0), "");
 }
 
 fn upgrade_one(table: &mut Table) {
-    let upgraded = upgrades::upgrade("1", &["h1"]);
-    let ratio = upgraded.away.as_secs_f64() / upgraded.apiserver_start.as_secs_f64();
+    let upgraded = upgrades::upgrade("1", &["h1"], &[Target::Proxy]);
+    let ratio = upgraded.asked.gap.as_secs_f64() / upgraded.apiserver_start.as_secs_f64();
     table.row("upgrade, 1 node, without drain", &seconds(upgraded.run.took), "");
     table.row("  from the first replacement on", &seconds(upgraded.replacing), "<= 20 s");
-    table.row("  the API is away", &seconds(upgraded.away), "");
+    table.row("  the API is away", &seconds(upgraded.asked.gap), "");
     table.row("  start of its apiserver by hand", &seconds(upgraded.apiserver_start), "");
     table.row("  the ratio of both", &format!("{ratio:.2}"), "<= 1.20");
+    table.row("rollback of it", &seconds(upgraded.back), "");
+}
+
+fn bad_image(table: &mut Table) {
+    table.row("bad apiserver image, 3 nodes: old one back", &seconds(upgrades::bad_image()), "<= 30 s");
 }
 
 /// Rows of three columns.

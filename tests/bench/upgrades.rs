@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::harness::probes::{self, Probes, Target};
-use crate::harness::{Kubectl, Lab, V1_24, V1_25};
+use crate::harness::probes::{self, Counted, Probes, Target};
+use crate::harness::{Kubectl, Lab, MadeBundle, V1_24, V1_25};
 use crate::measured::{Measured, measure};
 
-/// One upgrade, and what its parts take by hand.
+/// One upgrade and the way back, and what the parts of the upgrade take by hand.
 pub struct Upgraded {
-    /// The run.
+    /// The upgrade.
     pub run: Measured,
     /// From its first replacement to its end.
     pub replacing: Duration,
@@ -17,14 +17,45 @@ pub struct Upgraded {
     pub apiserver_start: Duration,
     /// What is needed in any case, one after another: each apiserver's delay and start, controllers, kubelets.
     pub unavoidable: Duration,
-    /// The longest time without an answer of the API, through the proxy of the last node.
-    pub away: Duration,
-    /// Requests, and how many of them failed.
-    pub requests: (u64, u64),
+    /// What was asked meanwhile.
+    pub asked: Asked,
+    /// The rollback to where it came from.
+    pub back: Duration,
+    /// What was asked meanwhile.
+    pub asked_back: Asked,
 }
 
-/// A cluster of v1.24.17 becomes v1.25.4 under requests to its API. `hosts` is `1` or `3+1`.
-pub fn upgrade(hosts: &str, names: &[&str]) -> Upgraded {
+/// What probers have counted, new and kept connections apart.
+#[derive(Default)]
+pub struct Asked {
+    /// Requests on new connections.
+    pub total: u64,
+    /// Those of them without an answer of 200.
+    pub failed: u64,
+    /// The longest time without a success on new connections.
+    pub gap: Duration,
+    /// Requests on kept connections, and those of them that failed.
+    pub kept: (u64, u64),
+}
+
+impl Asked {
+    fn of(counted: &[Counted]) -> Self {
+        let mut asked = Self::default();
+        for one in counted {
+            if one.kept {
+                asked.kept = (asked.kept.0 + one.total, asked.kept.1 + one.failed);
+                continue;
+            }
+            asked.total += one.total;
+            asked.failed += one.failed;
+            asked.gap = asked.gap.max(Duration::from_millis(one.longest_gap_ms));
+        }
+        asked
+    }
+}
+
+/// A cluster of v1.24.17 becomes v1.25.4, without drain, and v1.24.17 again, under requests. `hosts` is `1` or `3+1`.
+pub fn upgrade(hosts: &str, names: &[&str], targets: &[Target]) -> Upgraded {
     let lab = Lab::prepared(hosts, V1_24);
     lab.edit_config("network:\n", "upgrade_strategy:\n  drain: false\nnetwork:\n");
     lab.tool().up().succeeded();
@@ -32,12 +63,15 @@ pub fn upgrade(hosts: &str, names: &[&str]) -> Upgraded {
     kubectl.await_nodes(names);
     probes::prepare(&kubectl);
     lab.edit_config(V1_24, V1_25);
+    let tool = lab.tool().with_bundle(&lab.bundle(V1_25));
     let last = names.last().expect("a host");
-    let probes = Probes::start(&lab, &kubectl, last, &[Target::Proxy]);
-    let run = measure(&mut lab.tool().with_bundle(&lab.bundle(V1_25)).start_up());
-    let counted = probes.stop();
-    let [new, _kept] = &counted[..] else { panic!("two probers") };
+    let probes = Probes::start(&lab, &kubectl, last, targets);
+    let run = measure(&mut tool.start_up());
+    let asked = Asked::of(&probes.stop());
     let starts = Starts::by_hand(&lab);
+    let probes = Probes::start(&lab, &kubectl, last, targets);
+    let back = tool.run(&["rollback", "--yes"]).succeeded().took;
+    let asked_back = Asked::of(&probes.stop());
     let control_planes = u32::try_from(names.len().min(3)).expect("a few");
     let delay = if control_planes > 1 { SHUTDOWN_DELAY } else { Duration::ZERO };
     let nodes = u32::try_from(names.len()).expect("a few");
@@ -45,10 +79,25 @@ pub fn upgrade(hosts: &str, names: &[&str]) -> Upgraded {
         replacing: run.took - run.before("container/kube-apiserver"),
         apiserver_start: starts.apiserver,
         unavoidable: (delay + starts.apiserver + starts.controllers) * control_planes + starts.kubelet * nodes,
-        away: Duration::from_millis(new.longest_gap_ms),
-        requests: (new.total, new.failed),
+        asked,
+        back,
+        asked_back,
         run,
     }
+}
+
+/// From the start of a run that brings three nodes an apiserver which exits at once, to its end with the old one back.
+pub fn bad_image() -> Duration {
+    let lab = Lab::prepared("3", V1_24);
+    lab.tool().up().succeeded();
+    Kubectl::operator(&lab).await_nodes(&["h1", "h2", "h3"]);
+    let mut bundle = MadeBundle::new();
+    let image = "registry.k8s.io/kube-apiserver:exits";
+    bundle.add_image(image, "/usr/local/bin/kube-apiserver", "#!/bin/sh\nexit 7\n");
+    lab.edit_config("network:\n", &format!("system_images:\n  kube_apiserver: {image}\nnetwork:\n"));
+    let up = lab.tool().with_bundle(bundle.path()).up().expect(1);
+    assert!(up.stderr.contains("the old one is back"), "{up}");
+    up.took
 }
 
 /// How long an apiserver that is not the only one serves on after it was told to end (`src/desired/kube_apiserver.rs`).

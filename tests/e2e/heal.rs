@@ -177,7 +177,11 @@ impl Patient {
     /// No room for the intent: nothing begins. No room for the outcome: the old one is back.
     fn has_a_full_disk(&mut self) {
         let mut sickness = scheduler_that_says_more();
-        let mount = |size: &str| format!("mount -t tmpfs -o size={size} tmpfs /var/lib/provision/swap");
+        let mount = |size: &str| {
+            format!(
+                "install -d -m 700 /var/lib/provision/swap; mount -t tmpfs -o size={size} tmpfs /var/lib/provision/swap"
+            )
+        };
         let leave = "umount /var/lib/provision/swap";
         let tool = self.infect(&sickness);
         self.lab.script("h1", &mount("4k"));

@@ -35,6 +35,8 @@ pub struct Probes<'a> {
 /// What one prober has counted.
 #[derive(Debug, Deserialize)]
 pub struct Counted {
+    /// Whether all went over one connection.
+    pub kept: bool,
     /// All requests.
     pub total: u64,
     /// Those without an answer, or with another status than 200.
@@ -52,8 +54,10 @@ impl Counted {
     /// Nothing failed, and nobody waited for long.
     #[track_caller]
     pub fn is_served(&self) {
-        let Self { total, failed, refused, longest_gap_ms, more } = self;
-        let told = format!("{failed} of {total} failed, {refused} were refused, gap {longest_gap_ms} ms: {more:#?}");
+        let Self { kept, total, failed, refused, longest_gap_ms, more } = self;
+        let told = format!(
+            "{failed} of {total} failed, {refused} were refused, gap {longest_gap_ms} ms, kept {kept}: {more:#?}"
+        );
         assert!(*total > 0 && *failed == 0 && *longest_gap_ms <= LONGEST_GAP, "{told}");
     }
 }
