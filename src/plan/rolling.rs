@@ -1,17 +1,17 @@
 //! In what order what runs is replaced, so that the cluster goes on serving.
 
+mod kubelets;
 mod restore;
 
 use std::collections::BTreeSet;
 
-use crate::base::{KubernetesVersion, Minor, NodeName, StepId};
+use crate::base::{NodeName, StepId};
 use crate::cluster::Node;
 use crate::host::Change;
-use crate::state::{ObjectKey, ObservedApi};
+use crate::state::ObservedApi;
 
 use super::Input;
-use super::cluster_steps::{host_id, live, wait};
-use super::drain::{drain_steps, uncordon_step};
+use super::cluster_steps::{host_id, wait};
 use super::label_steps::{self, LABEL_NAMESPACES, UNLABEL_NAMESPACES};
 use super::snapshot_steps::snapshot_step;
 use super::staging;
@@ -101,10 +101,9 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let mut edges = Edges { before: staging::all(plan), ..Edges::default() };
     let canaries = canaries(input, &moves);
     plan.steps.extend(soak(input, &canaries));
-    let drained = drained(input, plan, &moves);
+    let drained = kubelets::drained(input, plan, &moves);
     for node in &drained {
-        plan.steps.extend(drain_steps(node, &input.cluster.upgrade.drain_options));
-        plan.steps.push(uncordon_step(node));
+        kubelets::empty(input, node, plan);
     }
     let has_api = matches!(input.observed.api, ObservedApi::Reached { .. });
     // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
@@ -129,6 +128,7 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
         // What is read of workloads after this is what became of them.
         leaders(NEW_LEADERS, &drained, plan, &mut edges);
     } else {
+        edges.require(&kubelets::newcomers(input, plan, &moves));
         leaders(LEADERS, &drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
@@ -339,45 +339,12 @@ fn soak(input: &Input<'_>, canaries: &[NodeName]) -> Option<Step> {
     Some(Step { reason: "they went first".into(), ..wait(StepId(SOAK.into()), None, title, condition) })
 }
 
-/// Nodes that are emptied first: where kubelet becomes another minor, or the runtime is restarted, unless the file says
-/// otherwise; then the plan warns of it.
-fn drained(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) -> Vec<NodeName> {
-    let draining = input.cluster.upgrade.draining;
-    let (mut drained, mut warned) = (Vec::new(), Vec::new());
-    for node in &input.cluster.nodes {
-        let has_runtime = plan.has(&host_id(&node.name, RUNTIME));
-        let has_kubelet = moves.iter().any(|step| step.host == node.name && step.id.0.contains("/unit/"));
-        if !has_kubelet && !has_runtime {
-            continue;
-        }
-        let pods_see_it = has_runtime || minor_of_kubelet(input, &node.name) != Some(input.cluster.version.minor());
-        if draining.drains(pods_see_it) {
-            drained.push(node.name.clone());
-        } else if pods_see_it {
-            warned.push(node.name.as_str());
-        }
-    }
-    if let Some(warning) = draining.warning().filter(|_| !warned.is_empty()) {
-        plan.warnings.push(format!("{warning}: {}", warned.join(", ")));
-    }
-    drained
-}
-
-fn minor_of_kubelet(input: &Input<'_>, node: &NodeName) -> Option<Minor> {
-    let Some(live) = live(input, &ObjectKey::node(node)) else {
-        // Without an API it is what the last completed run left, unless that is what is taken back.
-        return input.history.completed.as_ref().filter(|_| !input.history.goes_back).map(|was| was.version.minor());
-    };
-    let text = live.pointer("/status/nodeInfo/kubeletVersion")?.as_str()?;
-    KubernetesVersion::parse(text).ok().map(|version| version.minor())
-}
-
 /// One node, from its emptying to its return. Gives its ends.
 fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -> Vec<StepId> {
     let has = |names: &[&str]| -> Vec<StepId> { follow_ups(plan, node, names).collect() };
     let moved = |id: &StepId| moves.iter().any(|step| step.id == *id);
     // Neither needs the other: kubelet reaches the API through the node's own proxy.
-    let both: Vec<StepId> = has(&["unit/kubelet.service", "container/kube-proxy"]).into_iter().filter(moved).collect();
+    let both: Vec<StepId> = has(&[kubelets::UNIT, "container/kube-proxy"]).into_iter().filter(moved).collect();
     for steps in [has(&["cordon"]), has(&["drain"]), has(&[RUNTIME]), both, has(&["ready"]), has(&["uncordon"])] {
         if !steps.is_empty() {
             edges.require(&steps);
