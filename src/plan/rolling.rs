@@ -1,6 +1,7 @@
 //! In what order what runs is replaced, so that the cluster goes on serving.
 
 mod kubelets;
+mod leaders;
 mod restore;
 
 use std::collections::BTreeSet;
@@ -112,7 +113,7 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let mut ends = Vec::new();
     if nodes_first {
         snapshot(input, plan, &moves, &mut edges);
-        leaders(LEADERS, &drained, plan, &mut edges);
+        leaders::wait_for(leaders::BEFORE_NODES, &drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
     if let Some(restoration) = input.restoration {
@@ -126,10 +127,10 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     }
     if nodes_first {
         // What is read of workloads after this is what became of them.
-        leaders(NEW_LEADERS, &drained, plan, &mut edges);
+        leaders::wait_for(leaders::AFTER_ALL, &drained, plan, &mut edges);
     } else {
         edges.require(&kubelets::newcomers(input, plan, &moves));
-        leaders(LEADERS, &drained, plan, &mut edges);
+        leaders::wait_for(leaders::BEFORE_NODES, &drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
     ends.extend(edges.before.iter().cloned());
@@ -155,21 +156,6 @@ fn phase_steps(input: &Input<'_>, plan: &mut Plan, moves: &[Move], phase: Phase,
     if phase == Phase::Apiserver && goes_back {
         unlabel_namespaces(input, plan, edges);
     }
-}
-
-const LEADERS: &str = "cluster/leaders";
-const NEW_LEADERS: &str = "cluster/leaders/new";
-
-/// A controller-manager does not give its lease back when it ends. Until another one holds it, nobody counts the pods that a
-/// drain evicts, and none of them is made anew.
-fn leaders(id: &str, drained: &[NodeName], plan: &mut Plan, edges: &mut Edges) {
-    if drained.is_empty() {
-        return;
-    }
-    let title = "wait until a controller-manager and a scheduler lead".to_owned();
-    let step = wait(StepId(id.into()), None, title, Condition::Led);
-    plan.steps.push(Step { reason: "pods that are evicted need both".into(), ..step });
-    edges.follow(vec![StepId(id.into())]);
 }
 
 /// The snapshot to go back to, before anything that etcd holds can change its form. On the way back that is before all else:
@@ -225,9 +211,12 @@ fn gates(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) {
     }
 }
 
-/// One phase, a node at a time.
+/// One phase, a node at a time, the one that leads last: whoever leads after it is replaced no more.
 fn control_plane(input: &Input<'_>, plan: &Plan, moves: &[Move], phase: Phase, edges: &mut Edges) {
-    for node in &input.cluster.nodes {
+    let leader = leaders::leader(input, phase);
+    let (last, first): (Vec<&Node>, Vec<&Node>) =
+        input.cluster.nodes.iter().partition(|node| leader == Some(&node.name));
+    for node in first.into_iter().chain(last) {
         let steps = moves.iter().filter(|step| step.phase == phase && step.host == node.name);
         let mut done: Vec<StepId> = steps.map(|step| step.id.clone()).collect();
         if done.is_empty() {

@@ -209,4 +209,6 @@ pub struct ObservedEtcdMember {
     pub peer_urls: Vec<String>,
     /// False for a member that was added and has never started.
     pub started: bool,
+    /// Whether it leads, as far as the member knows that was asked.
+    pub leads: bool,
 }

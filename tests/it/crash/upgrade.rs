@@ -157,6 +157,26 @@ fn a_worker_that_joins_in_an_upgrade_starts_after_the_apiservers() {
     assert!(waits_for(&plan, "h2/unit/kubelet.service", "h1/container/kube-apiserver"), "{plan}");
 }
 
+/// Hosts in the order in which a component is replaced on them where everything of `h2` leads.
+fn in_turn(desk: Desk, case: &Case, component: &str) -> Vec<String> {
+    let desk = Desk { between: |world| *world.leader.lock().unwrap() = Some("h2"), ..desk };
+    let (_, plan) = planned(&desk, case);
+    let end = format!("/container/{component}");
+    replaced(&plan).iter().filter_map(|id| id.strip_suffix(&end).map(str::to_owned)).collect()
+}
+
+#[test]
+fn who_leads_is_replaced_last() {
+    for component in ["kube-controller-manager", "kube-scheduler"] {
+        assert_eq!(in_turn(desk(), &FOUR_NODES, component), ["h1", "h3", "h2"]);
+    }
+    // They have no leader.
+    assert_eq!(in_turn(desk(), &FOUR_NODES, "kube-apiserver"), ["h1", "h2", "h3"]);
+    let other = "system_images: {etcd: 'example.org/etcd:3.6.4-0'}\n";
+    let case = Case { before: Some((3, 0)), nodes: (3, 0), rest: ("", other), ..FOUR_NODES };
+    assert_eq!(in_turn(Desk::for_option(other), &case, "etcd"), ["h1", "h3", "h2"]);
+}
+
 /// Steps that may run at once, wave after wave.
 fn waves(plan: &Plan) -> Vec<Vec<&str>> {
     let mut done: Vec<&str> = Vec::new();
