@@ -106,6 +106,9 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     for node in &drained {
         kubelets::empty(input, node, plan);
     }
+    if let Some(restoration) = input.restoration {
+        restore::prepare(input, restoration, plan, &mut edges);
+    }
     let has_api = matches!(input.observed.api, ObservedApi::Reached { .. });
     // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
     // node through.
