@@ -77,9 +77,7 @@ pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: P
         | Change::VerifySnapshot(_)
         | Change::PrepareRestore(_)
         | Change::RestoreSnapshot(_)
-        | Change::DiscardRestore(_) => {
-            door.snapshot(&request::describe(change), door.head(change)?).await
-        }
+        | Change::DiscardRestore(_) => door.snapshot(&request::describe(change), door.head(change)?).await,
         Change::InstallPackages(names) => {
             let operation = format!("installing {}", names.join(", "));
             door.script(&operation, door.head(change)?, PACKAGES).await
@@ -329,7 +327,9 @@ impl Door<'_> {
 
     /// A stop that nobody waits for any more may go on, and would end what is started now: it is waited for.
     async fn resume(&self, name: &str) -> Result<(), HostError> {
-        let answer = self.docker(Method::GET, &format!("/containers/{name}/json"), None).await?;
+        let operation = format!("looking at container {name}");
+        let path = format!("/containers/{}/json", self.plain(name, &operation)?);
+        let answer = self.docker(Method::GET, &path, None).await?;
         if answer.json().is_some_and(|seen| seen["HostConfig"]["RestartPolicy"]["Name"] == "no") {
             self.stop(name).await?;
         }

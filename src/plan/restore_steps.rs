@@ -126,8 +126,7 @@ fn await_etcd(members: &[SnapshotMember]) -> Step {
 
 /// What must be known of the restore before the first component stops: from then on it is gone on with, or given up.
 fn begin(restoration: &Restoration) -> Step {
-    let action =
-        Action::BeginRestore { snapshot: restoration.record.name.clone(), stamp: restoration.stamp.clone() };
+    let action = Action::BeginRestore { snapshot: restoration.record.name.clone(), stamp: restoration.stamp.clone() };
     Step {
         id: StepId("cluster/restore/begin".into()),
         host: None,
@@ -205,7 +204,13 @@ fn restore(restoration: &Restoration, member: &SnapshotMember) -> Step {
     let Restoration { record, stamp, .. } = restoration;
     let prepared = PreparedRestore { stamp: stamp.clone(), owner: member.owner };
     let title = format!("give etcd the data of snapshot {}", record.name);
-    let step = host_step(&member.node, "etcd/restore", title, "asked for", Action::Change(vec![Change::RestoreSnapshot(prepared)]));
+    let step = host_step(
+        &member.node,
+        "etcd/restore",
+        title,
+        "asked for",
+        Action::Change(vec![Change::RestoreSnapshot(prepared)]),
+    );
     let kept = format!("the old data is kept: /var/lib/etcd/before-restore-{stamp}");
     Step { details: vec![kept], ..step }
 }

@@ -33,7 +33,7 @@ enum Phase {
     Apiserver,
     /// Controller-manager and scheduler.
     Controllers,
-    /// kubelet and kube-proxy.
+    /// kubelet, kube-proxy, and what runs pods.
     Node,
 }
 
@@ -81,11 +81,7 @@ fn moves(plan: &Plan) -> Vec<Move> {
                 _ => None,
             }),
         };
-        let phase = match replaced {
-            Some(name) => Phase::of(name),
-            None if step.id == host_id(&host, RUNTIME) => Phase::Node,
-            None => return None,
-        };
+        let phase = Phase::of(replaced?);
         Some(Move { id: step.id.clone(), host, phase, is_proven: plan.swaps(&step.id) })
     };
     plan.steps.iter().filter_map(of).collect()

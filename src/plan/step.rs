@@ -7,8 +7,7 @@ use crate::cluster::DrainOptions;
 use crate::desired::NodeMetadata;
 use crate::host::{Change, LogSource};
 use crate::state::{
-    Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind, SnapshotName,
-    SnapshotRecord,
+    Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind, SnapshotName, SnapshotRecord,
 };
 
 use super::{MissingImage, Refusal, SnapshotSpec};

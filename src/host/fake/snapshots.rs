@@ -150,7 +150,8 @@ pub(super) fn discard(machine: &mut Machine, stamp: &str) -> Result<(), Refusal>
 
 fn forget_given_up(machine: &mut Machine) {
     let stamp = |path: &String| path.strip_prefix("/var/lib/etcd/restored-").map(str::to_owned);
-    let stamps: Vec<String> = machine.state.entries.keys().filter_map(stamp).filter(|rest| !rest.contains('/')).collect();
+    let stamps: Vec<String> =
+        machine.state.entries.keys().filter_map(stamp).filter(|rest| !rest.contains('/')).collect();
     for (new, old) in stamps.iter().map(|stamp| folders(stamp)) {
         if !machine.state.entries.contains_key(&old) {
             remove_all(machine, &new);

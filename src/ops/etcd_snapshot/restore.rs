@@ -59,8 +59,11 @@ pub async fn restore_snapshot(
         discard_unless_begun(folder.state(), &site.hosts, &restoration).await;
         let (name, reasons) = (name.clone(), reasons(&outcome));
         let has_begun = folder.state().restore().is_some();
-        let error =
-            if has_begun { SnapshotError::NotRestored { name, reasons } } else { SnapshotError::NotBegun { name, reasons } };
+        let error = if has_begun {
+            SnapshotError::NotRestored { name, reasons }
+        } else {
+            SnapshotError::NotBegun { name, reasons }
+        };
         return Err(error.into());
     }
     folder.store_restore(None)?;

@@ -313,10 +313,7 @@ fn a_restore_whose_data_cannot_be_made_stops_nothing() {
         other => panic!("{other:?}"),
     }
     is_as_before(&stage, &loaded, "the failed restore");
-    assert!(matches!(
-        session(&stage, &loaded).abort(),
-        Err(OperationError::Snapshot(SnapshotError::NotUnderWay))
-    ));
+    assert!(matches!(session(&stage, &loaded).abort(), Err(OperationError::Snapshot(SnapshotError::NotUnderWay))));
 }
 
 /// A restore that died at a host call.

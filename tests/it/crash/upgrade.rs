@@ -75,6 +75,8 @@ fn components_are_replaced_phase_by_phase_and_node_by_node() {
         wanted.push(format!("h{node}/container/kube-scheduler"));
     }
     for node in 1..=5 {
+        // Its pods' first container is another.
+        wanted.push(format!("h{node}/restart-runtime"));
         wanted.push(format!("h{node}/container/kube-proxy"));
         wanted.push(format!("h{node}/unit/kubelet.service"));
     }
