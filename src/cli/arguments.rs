@@ -181,11 +181,15 @@ pub enum SnapshotCommand {
         #[command(flatten)]
         connect: Connect,
         /// The snapshot.
-        #[arg(value_name = "NAME")]
-        name: String,
+        #[arg(value_name = "NAME", required_unless_present = "abort")]
+        name: Option<String>,
         /// Do not ask: everything after this snapshot may be lost. NAME must be the snapshot's own name once more.
         #[arg(long, value_name = "NAME")]
         accept_loss_since: Option<String>,
+        /// Give up the restore that was begun, be it one of `rollback`: etcd goes on with the data that it had. Refused once a
+        /// member's data was moved.
+        #[arg(long, conflicts_with_all = ["name", "accept_loss_since"])]
+        abort: bool,
         /// Seconds that a step waits for what it has started.
         #[arg(long, value_name = "SECONDS", default_value_t = PATIENCE.as_secs())]
         step_timeout: u64,

@@ -45,9 +45,14 @@ pub fn code(error: &OperationError) -> u8 {
 fn snapshot_code(error: &SnapshotError) -> u8 {
     match error {
         SnapshotError::Unknown { .. } | SnapshotError::Exists(_) => INPUT,
-        SnapshotError::NotTaken(_) | SnapshotError::NotRestored { .. } => FAILED,
+        SnapshotError::NotTaken(_)
+        | SnapshotError::NotBegun { .. }
+        | SnapshotError::NotRestored { .. }
+        | SnapshotError::NotGivenUp { .. } => FAILED,
         SnapshotError::NotVerified(_) => CHANGES,
         SnapshotError::NoCluster
+        | SnapshotError::NotUnderWay
+        | SnapshotError::TooLate { .. }
         | SnapshotError::NoneOf(_)
         | SnapshotError::Unreachable(_)
         | SnapshotError::NoMember { .. }

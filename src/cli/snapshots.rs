@@ -24,9 +24,13 @@ pub(super) async fn run(command: &SnapshotCommand) -> Result<u8> {
         SnapshotCommand::Save { connect, name } => save(connect, name.as_deref()).await,
         SnapshotCommand::List { connect, json } => list(connect, *json).await,
         SnapshotCommand::Verify { connect, name } => verify(connect, name.as_deref()).await,
-        SnapshotCommand::Restore { connect, name, accept_loss_since, step_timeout } => {
+        SnapshotCommand::Restore { connect, name, accept_loss_since, step_timeout, .. } => {
             let patience = Duration::from_secs(*step_timeout);
-            restore(connect, name, accept_loss_since.as_deref(), patience).await
+            match name {
+                Some(name) => restore(connect, name, accept_loss_since.as_deref(), patience).await,
+                // It is asked for, or a name would be required.
+                None => abort(connect, patience).await,
+            }
         }
     }
 }
@@ -79,9 +83,10 @@ async fn save(connect: &Connect, name: Option<&str>) -> Result<u8> {
     let name = name.map(named).transpose()?;
     let session = Session::open(connect)?;
     let name = name.map_or_else(|| named(&session.run.0), Ok)?;
-    let folder = session.folder()?;
-    let input = session.input(folder.state(), PATIENCE);
-    let saved = session.finish(ops::save_snapshot(&folder, &input, name)).await?;
+    let mut folder = session.folder()?;
+    let state = folder.state().clone();
+    let input = session.input(&state, PATIENCE);
+    let saved = session.finish(ops::save_snapshot(&mut folder, &input, name)).await?;
     let hosts: Vec<&str> = saved.whole_on.iter().map(|node| node.as_str()).collect();
     say(&format!("Snapshot {} is on {} and verified.\n", saved.name, hosts.join(", ")));
     Ok(exit::SUCCESS)
@@ -136,6 +141,20 @@ async fn restore(connect: &Connect, name: &str, accepted: Option<&str>, patience
         restored.old_data,
         "`provision plan` shows what cluster.yml wants and the snapshot did not hold."
     ));
+    Ok(exit::SUCCESS)
+}
+
+async fn abort(connect: &Connect, patience: Duration) -> Result<u8> {
+    let session = Session::open(connect)?;
+    let mut folder = session.folder()?;
+    let state = folder.state().clone();
+    let input = session.input(&state, patience);
+    let intent = session.finish(ops::abort_restore(&mut folder, &input)).await?;
+    let cluster = &session.invocation.loaded.cluster.name;
+    say(&format!("Cluster {cluster} goes on with the data that it had; snapshot {} is given up.\n", intent.snapshot));
+    if intent.back_to.is_some() {
+        say("The rollback itself is not: `provision rollback` goes on with it, without the snapshot.\n");
+    }
     Ok(exit::SUCCESS)
 }
 

@@ -12,8 +12,10 @@ use crate::state::{Component, Content};
 
 const CONFIGURATION: Template =
     Template { name: "api-proxy/haproxy.cfg", text: include_str!("../../templates/api-proxy/haproxy.cfg") };
-/// Seconds until a proxy that was told to stop cuts what is still open; Docker waits a little longer.
-const HARD_STOP: i64 = 30;
+/// Seconds until a proxy that was told to stop cuts what is still open; Docker waits a little longer. The connections of
+/// kubelet, kube-proxy and controllers never end by themselves, so that each replacement lasts as long as this. What they carry
+/// then is watches, which are begun anew where they stopped; requests that are answered at once are over long before.
+const HARD_STOP: i64 = 5;
 
 pub(super) fn part(site: &Site<'_>) -> Result<Part, DesiredError> {
     let mut part = Part::new(Component::ApiProxy);

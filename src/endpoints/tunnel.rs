@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, join_all, select_ok};
+use futures::future::{BoxFuture, join, join_all, select_ok};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -157,8 +157,14 @@ impl TunnelEndpoints {
     }
 
     async fn members_of(&self, node: &NodeName) -> Result<BTreeMap<String, ObservedEtcdMember>, EndpointError> {
-        let members = self.member(node).await?.members().await;
-        members.map_err(|error| EndpointError::of(format!("listing etcd's members on {node}"), &error))
+        let member = self.member(node).await?;
+        let (members, status) = join(member.members(), member.status()).await;
+        let failed = |error| EndpointError::of(format!("listing etcd's members on {node}"), &error);
+        let mut members = members.map_err(failed)?;
+        // Who leads is good to know, and needed for nothing.
+        let leader = status.ok().and_then(|status| status.leader);
+        members.values_mut().for_each(|member| member.leads = leader.as_ref() == Some(&member.id));
+        Ok(members)
     }
 }
 

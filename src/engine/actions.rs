@@ -109,6 +109,7 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::Uncordon(node) => endpoints.uncordon(context.world.epoch, node).await?,
         Action::SaveSnapshot(spec) => snapshots::save(step, spec, context).await?,
         Action::CopySnapshot { from, record } => snapshots::bring(step, from, record, context).await?,
+        Action::BeginRestore { snapshot, stamp } => context.log.restore_begins(snapshot, stamp)?,
         Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::{Epoch, NodeName, StepId};
 use crate::endpoints::Endpoints;
 use crate::host::{LookRequest, SharedHost};
-use crate::state::HostFacts;
+use crate::state::{HostFacts, SnapshotName};
 
 use super::actions::StepError;
 
@@ -31,6 +31,9 @@ pub struct World {
 pub trait RunLog: Send + Sync {
     /// A step is about to act.
     fn intent(&self, step: &StepId) -> Result<(), StepError>;
+
+    /// A restore of etcd begins. Durable when it returns: a run that dies after it is gone on with, or given up.
+    fn restore_begins(&self, snapshot: &SnapshotName, stamp: &str) -> Result<(), StepError>;
 
     /// A step has ended.
     fn outcome(&self, step: &StepId, error: Option<&StepError>) -> Result<(), StepError>;

@@ -115,7 +115,7 @@ impl Member {
     fn observed(self) -> (String, ObservedEtcdMember) {
         let started = !self.name.is_empty();
         let key = if started { self.name } else { self.peer_urls.first().cloned().unwrap_or_default() };
-        (key, ObservedEtcdMember { id: hexadecimal(&self.id), peer_urls: self.peer_urls, started })
+        (key, ObservedEtcdMember { id: hexadecimal(&self.id), peer_urls: self.peer_urls, started, leads: false })
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 #[cfg(doc)]
 use super::HostError;
-use super::{SnapshotCheck, SnapshotRestore, SnapshotSave, Swap};
+use super::{PreparedRestore, SnapshotCheck, SnapshotRestore, SnapshotSave, Swap};
 use crate::base::{Digest, Secret};
 use crate::state::{ContainerSpec, DirectorySpec, FileSpec, ImageReference, ImageStore, LinkSpec, Owner};
 
@@ -95,8 +95,13 @@ pub enum Change {
     SaveSnapshot(Box<SnapshotSave>),
     /// Verifies a snapshot of etcd; one that is not what it must be is a refusal. Leaves nothing behind.
     VerifySnapshot(Box<SnapshotCheck>),
-    /// Gives an etcd member the data of a snapshot; its old data is kept under another name.
-    RestoreSnapshot(Box<SnapshotRestore>),
+    /// Makes the data of a snapshot beside that of an etcd member, which may run. What is there already is left as it is, and
+    /// what given up restores have left goes.
+    PrepareRestore(Box<SnapshotRestore>),
+    /// Puts that data in the place of the member's, whose container must not run; the old data is kept under another name.
+    RestoreSnapshot(PreparedRestore),
+    /// Takes away what was prepared for the restore of this stamp. Refused where it has begun to move the member's data.
+    DiscardRestore(String),
 }
 
 /// An image to be pulled by a host.

@@ -73,9 +73,11 @@ pub(super) async fn change(ssh: &Ssh, epoch: Epoch, change: &Change, progress: P
         Change::Settle(name) => door.settle(name).await,
         Change::SuspendContainer(name) => door.suspend(name).await,
         Change::ResumeContainer(name) => door.resume(name).await,
-        Change::SaveSnapshot(_) | Change::VerifySnapshot(_) | Change::RestoreSnapshot(_) => {
-            door.snapshot(&request::describe(change), door.head(change)?).await
-        }
+        Change::SaveSnapshot(_)
+        | Change::VerifySnapshot(_)
+        | Change::PrepareRestore(_)
+        | Change::RestoreSnapshot(_)
+        | Change::DiscardRestore(_) => door.snapshot(&request::describe(change), door.head(change)?).await,
         Change::InstallPackages(names) => {
             let operation = format!("installing {}", names.join(", "));
             door.script(&operation, door.head(change)?, PACKAGES).await
@@ -323,7 +325,14 @@ impl Door<'_> {
         if self.restart_policy(name, "no").await? { self.stop(name).await } else { Ok(()) }
     }
 
+    /// A stop that nobody waits for any more may go on, and would end what is started now: it is waited for.
     async fn resume(&self, name: &str) -> Result<(), HostError> {
+        let operation = format!("looking at container {name}");
+        let path = format!("/containers/{}/json", self.plain(name, &operation)?);
+        let answer = self.docker(Method::GET, &path, None).await?;
+        if answer.json().is_some_and(|seen| seen["HostConfig"]["RestartPolicy"]["Name"] == "no") {
+            self.stop(name).await?;
+        }
         if !self.restart_policy(name, "always").await? {
             return Err(self.refused(format!("starting container {name}"), "there is no such container".into()));
         }

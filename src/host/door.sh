@@ -228,11 +228,13 @@ begin_swap() {
 
 case $request in
   put | send | packages | user | modules | sysctls | units | remove | import | swap) ;;
-  save_snapshot | verify_snapshot | restore_snapshot) ;;
+  save_snapshot | verify_snapshot | prepare_restore | restore_snapshot | discard_restore) ;;
   *) fail "unknown request $request" ;;
 esac
 # One writer at a time for each kind of request, and for each component that is replaced; others do not disturb it.
 lock=/run/provision-$request.lock
+# Giving a restore up, or going on with it, waits for what a connection that broke has left at work.
+case $request in *_restore | restore_snapshot) lock=/run/provision-restore.lock ;; esac
 if [ "$request" = swap ]; then IFS= read -r verb; IFS= read -r name; lock=/run/provision-swap-$name.lock; fi
 exec 9>"$lock"
 flock -w 600 9 || fail "another run is at it: $lock"

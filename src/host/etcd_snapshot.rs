@@ -25,7 +25,7 @@ pub struct SnapshotCheck {
     pub record: SnapshotRecord,
 }
 
-/// A member's data to be replaced by what a snapshot holds. Its container must not run.
+/// What a snapshot holds, to be made into a member's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRestore {
     /// The snapshot.
@@ -48,6 +48,15 @@ pub struct SnapshotRestore {
     pub initial_cluster: String,
     /// `--initial-cluster-token`.
     pub token: String,
+}
+
+/// A member's data that was made of a snapshot, to be put in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedRestore {
+    /// Names the restore.
+    pub stamp: String,
+    /// The member's account.
+    pub owner: Owner,
 }
 
 impl SnapshotSave {
@@ -79,17 +88,24 @@ impl SnapshotRestore {
     /// The values that the script reads, in its order.
     pub(super) fn values(&self) -> Vec<String> {
         vec![
+            self.stamp.clone(),
             self.name.to_string(),
             self.image.id.to_string(),
             self.size.to_string(),
             self.sha256.hexadecimal().to_owned(),
             account(self.owner),
-            self.stamp.clone(),
             self.member.clone(),
             self.peer_url.clone(),
             self.initial_cluster.clone(),
             self.token.clone(),
         ]
+    }
+}
+
+impl PreparedRestore {
+    /// The values that the script reads, in its order.
+    pub(super) fn values(&self) -> Vec<String> {
+        vec![self.stamp.clone(), account(self.owner)]
     }
 }
 

@@ -78,6 +78,8 @@ save_snapshot() {
     [ -e "${left%.facts}.json" ] || rm -f "${left%.facts}.db"
     rm -f "$left"
   done
+  data=/var/lib/etcd
+  forget_given_up
   room "$snapshots" $(($(wc -c </var/lib/etcd/member/snap/db) * 2 + spare))
   mkdir "$work/out"; chown "$owner" "$work/out"
   attempt "writing the canary key to etcd" client --command-timeout=30s put -w json "$canary_key" "$canary" >"$work/put"
@@ -159,26 +161,51 @@ data_is_idle() {
   [ -z "$users" ] || fail "etcd's data is left alone: it is used by ${users% }"
 }
 
-# restore_snapshot: name, image, size, digest, owner, stamp, member, its peer URL, all members, token. The new data is
-# whole and synced before the folder for the old one is made, which says so; from then on only two renames are left. They
-# stay within etcd's folder, which may be a disk of its own. Kubernetes' caches must never see revisions again: they are
-# raised, and what lies before is marked as compacted.
-restore_snapshot() {
+# restore_folders: reads the stamp. The new data lies in `restored-STAMP`, whole and synced once it has that name, and the old
+# one in `before-restore-STAMP`, whose being there says that the data is about to be moved, or has been. All of it is in
+# etcd's folder, which may be a disk of its own.
+restore_folders() {
+  IFS= read -r stamp
+  case $stamp in */* | .*) fail "no stamp: $stamp" ;; esac
+  data=/var/lib/etcd new=/var/lib/etcd/restored-$stamp old=/var/lib/etcd/before-restore-$stamp
+}
+# forget_given_up: what restores have prepared that were never begun.
+forget_given_up() {
+  for left in "$data"/restored-*; do
+    if [ -d "$left" ] && [ ! -d "$data/before-restore-${left#"$data"/restored-}" ]; then rm -rf "$left"; fi
+  done
+}
+
+# prepare_restore: stamp, name, image, size, digest, owner, member, its peer URL, all members, token. The member may run.
+# Kubernetes' caches must never see revisions again: they are raised, and what lies before is marked as compacted.
+prepare_restore() {
+  restore_folders
   begin
   check_bytes
-  IFS= read -r owner; IFS= read -r stamp; IFS= read -r member; IFS= read -r peer; IFS= read -r cluster; IFS= read -r token
+  IFS= read -r owner; IFS= read -r member; IFS= read -r peer; IFS= read -r cluster; IFS= read -r token
+  # A restore that is gone on with.
+  if [ -d "$new" ] || [ -d "$old" ]; then return; fi
+  forget_given_up
+  room "$data" $((size + spare))
+  mkdir "$new.part"
+  trap 'rm -rf "$new.part"; end' EXIT
+  attempt "restoring $database" once --network none -v "$database:/snapshot.db:ro" -v "$new.part:/new" \
+    --entrypoint /usr/local/bin/etcdutl "$image" snapshot restore /snapshot.db --data-dir=/new/data \
+    --bump-revision=1000000000 --mark-compacted "--name=$member" "--initial-advertise-peer-urls=$peer" \
+    "--initial-cluster=$cluster" "--initial-cluster-token=$token" >/dev/null
+  chown -R "$owner" "$new.part"
+  sync -f "$new.part"
+  mv -T "$new.part" "$new"
+  sync "$data"
+}
+
+# restore_snapshot: stamp, owner. Only two renames are left.
+restore_snapshot() {
+  restore_folders
+  IFS= read -r owner
   data_is_idle
-  data=/var/lib/etcd new=/var/lib/etcd/restored-$stamp old=/var/lib/etcd/before-restore-$stamp
   if [ ! -d "$old" ]; then
-    rm -rf "$new"
-    room "$data" $((size + spare))
-    mkdir "$new"
-    attempt "restoring $database" once --network none -v "$database:/snapshot.db:ro" -v "$new:/new" \
-      --entrypoint /usr/local/bin/etcdutl "$image" snapshot restore /snapshot.db --data-dir=/new/data \
-      --bump-revision=1000000000 --mark-compacted "--name=$member" "--initial-advertise-peer-urls=$peer" \
-      "--initial-cluster=$cluster" "--initial-cluster-token=$token" >/dev/null
-    chown -R "$owner" "$new"
-    sync -f "$new"
+    [ -d "$new/data/member" ] || fail "etcd's data is left alone: nothing was prepared for it in $new"
     mkdir "$old"; chown "$owner" "$old"
     sync "$data"
   fi
@@ -188,5 +215,13 @@ restore_snapshot() {
     mv -T "$new/data/member" "$data/member"
     sync "$data"
   fi
-  rm -rf "$new"
+  rm -rf "$data"/restored-*
+}
+
+# discard_restore: stamp.
+discard_restore() {
+  restore_folders
+  if [ -d "$old" ]; then fail "etcd's data is moved already: $old is there"; fi
+  forget_given_up
+  sync "$data"
 }

@@ -35,7 +35,7 @@ use crate::state::HostSnapshot;
 pub use change::{Change, Payload, Pull, RegistryLogin, Transfer};
 pub use connection::SshOptions;
 pub use error::HostError;
-pub use etcd_snapshot::{SnapshotCheck, SnapshotRestore, SnapshotSave};
+pub use etcd_snapshot::{PreparedRestore, SnapshotCheck, SnapshotRestore, SnapshotSave};
 pub use fake::{Dead, FakeHost, FakeProcess, Moment};
 pub use round_trips::RoundTripCount;
 pub use ssh::{Connected, Ssh};

@@ -47,7 +47,9 @@ pub(super) fn describe(change: &Change) -> String {
         Change::ResumeContainer(name) => format!("starting container {name} again"),
         Change::SaveSnapshot(save) => format!("taking etcd snapshot {}", save.name),
         Change::VerifySnapshot(check) => format!("verifying etcd snapshot {}", check.record.name),
-        Change::RestoreSnapshot(restore) => format!("restoring etcd snapshot {}", restore.name),
+        Change::PrepareRestore(restore) => format!("making etcd's data of snapshot {}", restore.name),
+        Change::RestoreSnapshot(_) => "giving etcd the data of a snapshot".into(),
+        Change::DiscardRestore(_) => "taking away what a restore of etcd has prepared".into(),
     }
 }
 
@@ -96,7 +98,9 @@ pub(super) fn encode(epoch: Epoch, change: &Change) -> Result<Bytes, Problem> {
         Change::Settle(name) => return swap::encode_settle(epoch, name),
         Change::SaveSnapshot(save) => lines.list("save_snapshot", &save.values())?,
         Change::VerifySnapshot(check) => lines.list("verify_snapshot", &check.values())?,
+        Change::PrepareRestore(restore) => lines.list("prepare_restore", &restore.values())?,
         Change::RestoreSnapshot(restore) => lines.list("restore_snapshot", &restore.values())?,
+        Change::DiscardRestore(stamp) => lines.list("discard_restore", std::slice::from_ref(stamp))?,
         Change::LoadImage { store: ImageStore::Docker, .. }
         | Change::PullImage(_)
         | Change::CreateContainer(_)

@@ -3,7 +3,7 @@ use std::io::Read as _;
 
 use super::*;
 use crate::base::{Digest, Secret};
-use crate::host::{SnapshotRestore, SnapshotSave};
+use crate::host::{PreparedRestore, SnapshotRestore, SnapshotSave};
 use crate::state::{Component, ImageIdentity, ImageReference, SnapshotName};
 
 fn text(change: &Change) -> Result<String, Problem> {
@@ -54,13 +54,16 @@ fn snapshots_are_asked_for_by_values_in_the_order_of_the_script() {
     };
     let digest = Digest::of("bytes");
     let wanted = format!(
-        "7\nrestore_snapshot\nfirst\n{id}\n20512\n{}\n52034:52035\nrun\nh1\nhttps://10.0.0.1:2380\nh1=https://10.0.0.1:2380\nlab-1\n",
+        "7\nprepare_restore\nrun\nfirst\n{id}\n20512\n{}\n52034:52035\nh1\nhttps://10.0.0.1:2380\nh1=https://10.0.0.1:2380\nlab-1\n",
         digest.hexadecimal()
     );
-    assert_eq!(text(&Change::RestoreSnapshot(Box::new(restore.clone()))).unwrap(), wanted);
+    assert_eq!(text(&Change::PrepareRestore(Box::new(restore.clone()))).unwrap(), wanted);
     // A value that would be two, or an option.
     let forged = SnapshotRestore { token: "a\nb".into(), ..restore };
-    assert!(text(&Change::RestoreSnapshot(Box::new(forged))).is_err());
+    assert!(text(&Change::PrepareRestore(Box::new(forged))).is_err());
+    let prepared = PreparedRestore { stamp: "run".into(), owner };
+    assert_eq!(text(&Change::RestoreSnapshot(prepared)).unwrap(), "7\nrestore_snapshot\nrun\n52034:52035\n");
+    assert_eq!(text(&Change::DiscardRestore("run".into())).unwrap(), "7\ndiscard_restore\nrun\n");
 }
 
 #[test]

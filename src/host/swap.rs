@@ -48,6 +48,8 @@ pub enum Replacement {
         /// Links that choose what it runs.
         links: Vec<LinkSpec>,
     },
+    /// A service of systemd by the name of its unit, which only reads other files: it is restarted with them.
+    Service(String),
 }
 
 impl Replacement {
@@ -55,14 +57,14 @@ impl Replacement {
     pub fn name(&self) -> &str {
         match self {
             Self::Container(spec) | Self::BesideOld(spec) => &spec.name,
-            Self::Unit { name, .. } => name.strip_suffix(".service").unwrap_or(name),
+            Self::Unit { name, .. } | Self::Service(name) => name.strip_suffix(".service").unwrap_or(name),
         }
     }
 
     pub(super) fn container(&self) -> Option<&ContainerSpec> {
         match self {
             Self::Container(spec) | Self::BesideOld(spec) => Some(spec),
-            Self::Unit { .. } => None,
+            Self::Unit { .. } | Self::Service(_) => None,
         }
     }
 }
@@ -76,7 +78,7 @@ pub struct Proof {
     pub stays_seconds: u32,
 }
 
-/// One question asked on the host, over loopback. Its answer must be 200.
+/// One question asked on the host, over loopback where it is one of a port. Its answer must be 200 then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
     /// Without TLS.
@@ -108,6 +110,9 @@ pub enum Probe {
         /// kubelet's own certificate, which may read its Node.
         client: ClientFiles,
     },
+    /// containerd's own word, over its socket: what serves kubelet works. It goes on without it where it does not like its
+    /// configuration.
+    Runtime,
 }
 
 /// A certificate and its key in files of the host.
@@ -177,7 +182,7 @@ fn intent(swap: &Swap, files: &[(&str, &str)]) -> Result<String, Problem> {
             lines.push("kind beside".into());
             lines.push(format!("port {}", first_port(&swap.proof)?));
         }
-        Replacement::Unit { name, .. } => {
+        Replacement::Unit { name, .. } | Replacement::Service(name) => {
             lines.push("kind unit".into());
             lines.push(format!("unit {}", plain(name)?));
         }
@@ -197,7 +202,9 @@ fn intent(swap: &Swap, files: &[(&str, &str)]) -> Result<String, Problem> {
 fn first_port(proof: &Proof) -> Result<u16, Problem> {
     match proof.probes.first() {
         Some(Probe::Http { port, .. } | Probe::Https { port, .. }) => Ok(*port),
-        Some(Probe::Node { .. }) | None => Err("a container beside another needs a probe of the port of both".into()),
+        Some(Probe::Node { .. } | Probe::Runtime) | None => {
+            Err("a container beside another needs a probe of the port of both".into())
+        }
     }
 }
 
@@ -205,6 +212,7 @@ fn probe_line(probe: &Probe) -> Result<String, Problem> {
     let (authority, client);
     let words = match probe {
         Probe::Http { port, path } => return Ok(format!("probe http {port} {}", plain(path)?)),
+        Probe::Runtime => return Ok("probe runtime".into()),
         Probe::Https { port, path, authority: file, client: files } => {
             (authority, client) = (file.as_deref(), files.as_ref());
             format!("probe https {port} {}", plain(path)?)

@@ -121,6 +121,17 @@ node() {
   if [ "$going" = on ] && [ "$version" != "$2" ]; then reason="node $1 reports kubelet $version instead of $2"; return 1; fi
 }
 
+# runtime: what of containerd serves kubelet, and its own words where it does not.
+runtime() {
+  said=$(timeout 5 ctr plugins ls 2>&1 </dev/null) ||
+    { reason="containerd does not answer: $(printf '%s\n' "$said" | tail -n 1)"; return 1; }
+  status=$(printf '%s\n' "$said" | while read -r _ plugin rest; do [ "$plugin" != cri ] || echo "${rest##* }"; done)
+  [ "$status" != ok ] || return 0
+  said=$(timeout 5 ctr plugins ls -d id==cri 2>&1 </dev/null | sed -n 's/^[[:space:]]*Message:[[:space:]]*//p' | tail -n 1)
+  reason="containerd serves no pods: its plugin cri is ${status:-not there}${said:+: $said}"
+  return 1
+}
+
 # healthy: every probe of the intent.
 healthy() {
   while IFS=' ' read -r key what first second third fourth fifth; do
@@ -129,6 +140,7 @@ healthy() {
       http) ask "$first" "$second" plain - - || return ;;
       https) ask "$first" "$second" "$third" "$fourth" "$fifth" || return ;;
       node) node "$first" "$second" "$third" "$fourth" "$fifth" || return ;;
+      runtime) runtime || return ;;
       *) reason="unknown probe $what"; return 1 ;;
     esac
   done <intent

@@ -72,6 +72,20 @@ fn entries(request: &[u8], head: &str) -> Vec<(String, String)> {
 }
 
 #[test]
+fn a_service_that_reads_other_files_brings_them_and_no_unit() {
+    let proof = Proof { probes: vec![Probe::Runtime], stays_seconds: 2 };
+    let replacement = Replacement::Service("containerd.service".into());
+    let reads = vec![file("/etc/containerd/config.toml", "version = 2")];
+    let swap = Swap { replacement, reads, files: Vec::new(), proof, patience_seconds: 30 };
+    let request = encode(Epoch::FIRST, &swap).unwrap();
+    let found = entries(&request, &format!("{}\nswap\nreplace\ncontainerd\n", Epoch::FIRST.0));
+    let intent = found.iter().find(|(path, _)| path.ends_with("/intent")).map(|(_, text)| text.as_str());
+    let wanted = "name containerd\nkind unit\nunit containerd.service\npatience 30\nstays 2\nprobe runtime\n\
+                  early 0 /etc/containerd/config.toml\n";
+    assert_eq!(intent, Some(wanted));
+}
+
+#[test]
 fn a_unit_brings_what_it_starts_with_and_what_tells_of_it() {
     let request = encode(Epoch::FIRST, &kubelet()).unwrap();
     let found = entries(&request, &format!("{}\nswap\nreplace\nkubelet\n", Epoch::FIRST.0));

@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use crate::desired::complete;
 use crate::endpoints::{EndpointError, ReadEndpoints};
-use crate::state::{Inventory, ObjectKey, ObservedApi, Resident, Resource, ResourceKind};
+use crate::state::{Component, Inventory, ObjectKey, ObservedApi, Resident, Resource, ResourceKind};
 
 use super::Subject;
 
-/// Reads wanted objects, Nodes, the inventory and what it holds besides.
+/// Reads wanted objects, Nodes, who leads the controllers, the inventory and what it holds besides.
 pub(super) async fn gather(endpoints: &dyn ReadEndpoints, subject: &Subject<'_>) -> Result<ObservedApi, EndpointError> {
     let is_built_in = |key: &&ObjectKey| Resource::built_in(&key.resource_kind()).is_some();
     let (mut first, mut others): (Vec<ObjectKey>, Vec<ObjectKey>) =
         subject.objects.iter().cloned().partition(|key| is_built_in(&key));
-    first.push(Inventory::key());
+    first.extend([Inventory::key(), ObjectKey::leader_lease(Component::KubeControllerManager.as_str())]);
     let (mut objects, nodes, served) =
         try_join3(endpoints.read(&first), endpoints.nodes(), served(endpoints, &subject.kinds)).await?;
     objects.extend(nodes);

@@ -9,6 +9,7 @@ mod drain_forecast;
 mod error;
 mod etcd_snapshot;
 mod images;
+mod journal_log;
 mod key_files;
 mod keys;
 mod kubeconfig;
@@ -30,8 +31,8 @@ pub use check::{CheckError, NetworkCheckInput, NetworkCheckOptions, TrialReach, 
 pub use connect::{ConnectOptions, Connections, Reach, SshReach};
 pub use error::OperationError;
 pub use etcd_snapshot::{
-    Listed, Listing, LossConsent, Restored, SnapshotError, SnapshotInput, list_snapshots, restore_snapshot,
-    save_snapshot, snapshot_spec, verify_snapshots,
+    Listed, Listing, LossConsent, Restored, SnapshotError, SnapshotInput, abort_restore, list_snapshots,
+    restore_snapshot, save_snapshot, snapshot_spec, verify_snapshots,
 };
 pub use images::{CreatedBundle, Extras, NeededImage, create_bundle, images};
 pub use kubeconfig::{kubeconfig, write_private};

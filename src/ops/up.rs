@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 
-use crate::base::{Epoch, NodeName, RunId, StepId};
+use crate::base::{Epoch, NodeName, RunId};
 use crate::desired::DesiredImage;
 use crate::endpoints::{Endpoints, ReadEndpoints};
-use crate::engine::{self, Cancellation, Context, Outcome, StepError, World};
+use crate::engine::{self, Cancellation, Context, Outcome, World};
 use crate::event::Event;
 use crate::host::LookRequest;
-use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RestoreIntent, RunRecord, StateFolder};
-use crate::plan::{Plan, Restoration};
+use crate::journal::{self, GenerationNumber, Origin, PinnedImage, RunRecord, StateFolder};
+use crate::plan::Plan;
 use crate::report::Tee;
 use crate::state::{HostSnapshot, ImageStore};
 
+use super::etcd_snapshot::{discard_unless_begun, refuse_unfinished_restore};
+use super::journal_log::JournalLog;
 use super::survey::{Survey, SurveyInput, endpoints, facts, survey};
 use super::{OperationError, keys};
 
@@ -57,7 +59,7 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Brings the cluster to what `cluster.yml` says. `folder` is locked for the whole run.
 pub async fn up(folder: &mut StateFolder, input: &UpInput<'_>) -> Result<UpOutcome, OperationError> {
-    super::etcd_snapshot::refuse_unfinished_restore(folder.state(), input.survey.restoration)?;
+    refuse_unfinished_restore(folder.state(), input.survey.restoration)?;
     let survey = survey(&input.survey).await?;
     for text in survey.notices() {
         input.survey.events.emit(Event::Notice { text });
@@ -100,7 +102,10 @@ async fn carry_out(
     log: &journal::RunLog,
     generation: GenerationNumber,
 ) -> Result<(), OperationError> {
-    let outcome = execute(input, survey, Arc::clone(&endpoints), log).await;
+    let outcome = execute(folder, input, survey, Arc::clone(&endpoints), log).await;
+    if let Some(restoration) = input.survey.restoration.filter(|_| !outcome.is_complete()) {
+        discard_unless_begun(folder.state(), &survey.hosts, restoration).await;
+    }
     remember_members(folder, survey, endpoints.as_ref()).await?;
     conclude(&outcome)?;
     folder.store_restore(None)?;
@@ -117,11 +122,6 @@ fn record(folder: &mut StateFolder, input: &UpInput<'_>, survey: &Survey) -> Res
     if folder.state().etcd() != Some(&survey.etcd) {
         folder.store_etcd(survey.etcd.clone())?;
     }
-    if let Some(Restoration { record, stamp, .. }) = input.survey.restoration {
-        let back_to = input.survey.back_to.map(|target| target.number);
-        let (snapshot, stamp) = (record.name.clone(), stamp.clone());
-        folder.store_restore(Some(RestoreIntent { snapshot, stamp, back_to }))?;
-    }
     let (text, pins) = (&input.survey.loaded.text, survey.resolved.record.clone());
     Ok(match input.survey.back_to {
         Some(target) => folder.begin_return(target.number, text, pins)?,
@@ -130,13 +130,15 @@ fn record(folder: &mut StateFolder, input: &UpInput<'_>, survey: &Survey) -> Res
 }
 
 async fn execute(
+    folder: &mut StateFolder,
     input: &UpInput<'_>,
     survey: &Survey,
     endpoints: Arc<dyn Endpoints>,
     log: &journal::RunLog,
 ) -> Outcome {
     let events = Tee::new(input.survey.events, log.clone());
-    let log = JournalLog(log.clone());
+    let back_to = input.survey.back_to.map(|target| target.number);
+    let log = JournalLog::new(folder, log.clone(), back_to);
     let world = World {
         epoch: Epoch::FIRST,
         hosts: survey.hosts.clone(),
@@ -211,24 +213,5 @@ fn pin_if_new(record: &mut journal::Pins, name: &NodeName, image: &DesiredImage,
         let origin = Origin::Host(name.clone());
         let (store, reference, id) = (image.store, image.reference.clone(), id.clone());
         record.images.push(PinnedImage { store, reference, id, manifest: None, origin });
-    }
-}
-
-/// The run's record in the state folder.
-pub(super) struct JournalLog(pub(super) journal::RunLog);
-
-impl JournalLog {
-    fn append(&self, record: RunRecord) -> Result<(), StepError> {
-        self.0.append(&[record]).map_err(|error| StepError::Record(error.to_string()))
-    }
-}
-
-impl engine::RunLog for JournalLog {
-    fn intent(&self, step: &StepId) -> Result<(), StepError> {
-        self.append(RunRecord::Intent { step: step.clone() })
-    }
-
-    fn outcome(&self, step: &StepId, error: Option<&StepError>) -> Result<(), StepError> {
-        self.append(RunRecord::Outcome { step: step.clone(), error: error.map(ToString::to_string) })
     }
 }

@@ -6,7 +6,7 @@ use crate::state::{Component, ContainerSpec, Mount, ObservedContainer};
 
 use super::host_steps::HostInput;
 use super::step::{Action, Plan, Step};
-use super::{cluster_steps, file_steps, snapshot_steps, swap_steps};
+use super::{cluster_steps, file_steps, restore_steps, swap_steps};
 
 /// What has to be done about a container.
 enum Need {
@@ -34,7 +34,7 @@ fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Opt
         return Some(Need::Mend { differences: reads });
     }
     differences.extend(reads);
-    if host.input.restoration.is_some() && snapshot_steps::is_stopped_for_restore(&spec.name) {
+    if host.input.restoration.is_some() && restore_steps::is_stopped_for_restore(&spec.name) {
         differences.retain(|difference| !seen.irregularities.contains(difference));
         if differences.is_empty() {
             return None;

@@ -138,7 +138,7 @@ fn links(host: &HostInput<'_>, writes: &mut Writes) {
         if seen == Some(&wanted) {
             continue;
         }
-        if seen.is_some() && link.component == Component::Kubelet && swap_steps::kubelet_is_swapped(host) {
+        if link.component == Component::Kubelet && swap_steps::kubelet_is_swapped(host) {
             continue;
         }
         let why = seen.map_or("missing", |_| "points elsewhere");
@@ -151,7 +151,7 @@ fn links(host: &HostInput<'_>, writes: &mut Writes) {
 /// and copies for people.
 fn goes_with_swap(host: &HostInput<'_>, file: &FileSpec, difference: &Difference) -> bool {
     if is_unit(file) || swap_steps::is_copy(&file.path) {
-        return difference.is_of_content()
+        return is_changed(host, file, difference)
             && match file.component {
                 Component::Kubelet => swap_steps::kubelet_is_swapped(host),
                 component => container_steps::is_swapped(host, component),
@@ -185,18 +185,25 @@ fn stays(path: &str) -> bool {
     path.starts_with("/etc/kubernetes/ssl/") || path.starts_with("/etc/kubernetes/etcd/")
 }
 
+/// Whether a file's place holds something else than it shall. What is missing is simply put there, but for the unit of a kubelet
+/// that is dead: it comes to life with it.
+fn is_changed(host: &HostInput<'_>, file: &FileSpec, difference: &Difference) -> bool {
+    let is_gone = matches!(difference, Difference::Missing);
+    difference.is_of_content() || (is_gone && is_unit(file) && !host.is_alive(file.component))
+}
+
 fn is_unit(file: &FileSpec) -> bool {
     file.path.starts_with("/etc/systemd/system/")
 }
 
-/// Small files of a component that are there with other content, each with a line that tells how they differ.
+/// Small files of a component that are changed, each with a line that tells how they differ.
 pub(super) fn changed<'a>(
     host: &'a HostInput<'_>,
     component: Component,
 ) -> impl Iterator<Item = (&'a FileSpec, String)> {
     let files = host.wanted.files.iter().filter(move |file| file.component == component).filter(is_small);
     files.filter_map(|file| {
-        let difference = file_difference(host, file).filter(Difference::is_of_content)?;
+        let difference = file_difference(host, file).filter(|difference| is_changed(host, file, difference))?;
         Some((file, format!("{}: {}", file.path, difference.describe())))
     })
 }
@@ -205,10 +212,11 @@ pub(super) fn changed<'a>(
 pub(super) fn differences(host: &HostInput<'_>, component: Component) -> Vec<String> {
     let units = changed(host, component).filter(|(file, _)| is_unit(file)).map(|(_, line)| line);
     let links = host.wanted.links.iter().filter(|link| link.component == component).filter_map(|link| {
-        match host.snapshot.entries.get(&link.path)? {
-            ObservedEntry::Link { target } if *target == link.target => None,
-            ObservedEntry::Link { target } => Some(format!("{}: {target} instead of {}", link.path, link.target)),
-            _ => Some(format!("{}: no link", link.path)),
+        match host.snapshot.entries.get(&link.path) {
+            Some(ObservedEntry::Link { target }) if *target == link.target => None,
+            Some(ObservedEntry::Link { target }) => Some(format!("{}: {target} instead of {}", link.path, link.target)),
+            Some(_) => Some(format!("{}: no link", link.path)),
+            None => (!host.is_alive(component)).then(|| format!("{}: missing", link.path)),
         }
     });
     links.chain(units).collect()

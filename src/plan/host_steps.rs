@@ -18,6 +18,8 @@ pub(super) struct HostInput<'a> {
     pub snapshot: &'a HostSnapshot,
 }
 
+const KUBELET: &str = "kubelet.service";
+
 impl HostInput<'_> {
     /// A step id of this host.
     pub fn id(&self, rest: &str) -> StepId {
@@ -55,7 +57,14 @@ impl HostInput<'_> {
 
     /// Whether kubelet runs: from then on the host carries pods.
     pub fn kubelet_is_active(&self) -> bool {
-        self.snapshot.units.get("kubelet.service").is_some_and(|unit| unit.active == "active")
+        self.snapshot.has_active_kubelet()
+    }
+
+    /// Whether a living cluster counts on this host's kubelet, be it that it does not run now: what it runs changes in its turn,
+    /// and not before. One that crashes would start with whatever it finds.
+    pub fn has_kubelet(&self) -> bool {
+        let is_known = self.snapshot.units.contains_key(KUBELET) && self.input.history.has_node(self.name);
+        self.is_alive(Component::Kubelet) || is_known
     }
 
     /// What every step that talks to Docker or containerd must wait for.
@@ -228,9 +237,13 @@ fn strangers(host: &HostInput<'_>, plan: &mut Plan) {
 fn start_unit(host: &HostInput<'_>, unit: &UnitSpec, plan: &mut Plan) {
     let seen = host.snapshot.units.get(&unit.name);
     if let Some(step) = swap_steps::swap_kubelet(host, unit).filter(|_| unit.component == Component::Kubelet) {
+        if !seen.is_some_and(|seen| seen.enabled) {
+            enable_unit(host, unit, plan);
+        }
         let mut after = host.runtime();
-        after.extend([host.id("files"), host.id("kernel")]);
-        after.extend(kubelet_bytes(host));
+        after.extend([host.id("files"), host.id("kernel"), host.id(&enable_id(unit))]);
+        // What is replaced has an order of its own, which may be the opposite one.
+        after.extend(kubelet_prerequisites(host).into_iter().filter(|id| !plan.swaps(id)));
         plan.steps.push(Step { after, ..step });
         return;
     }

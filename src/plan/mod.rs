@@ -16,6 +16,7 @@ mod preflight_network;
 mod readiness;
 mod refusal;
 mod render;
+mod restore_steps;
 mod rolling;
 mod running_versions;
 mod runtime_configuration;
@@ -51,11 +52,10 @@ pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
+pub use restore_steps::{Restoration, RestoreInput, abort_restore, is_stopped_for_restore, restore_snapshot};
 pub use running_versions::RunningVersions;
 pub use snapshot_retention::{KEPT_SNAPSHOTS, is_way_back, superfluous};
-pub use snapshot_steps::{
-    Restoration, RestoreInput, SnapshotMember, SnapshotSpec, is_stopped_for_restore, restore_snapshot, snapshot_step,
-};
+pub use snapshot_steps::{SnapshotMember, SnapshotSpec, snapshot_step};
 pub use step::{Action, Condition, Plan, Step};
 pub use way_out::way_out;
 

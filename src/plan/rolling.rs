@@ -1,17 +1,18 @@
 //! In what order what runs is replaced, so that the cluster goes on serving.
 
+mod kubelets;
+mod leaders;
 mod restore;
 
 use std::collections::BTreeSet;
 
-use crate::base::{KubernetesVersion, Minor, NodeName, StepId};
+use crate::base::{NodeName, StepId};
 use crate::cluster::Node;
 use crate::host::Change;
-use crate::state::{ObjectKey, ObservedApi};
+use crate::state::ObservedApi;
 
 use super::Input;
-use super::cluster_steps::{host_id, live, wait};
-use super::drain::{drain_steps, uncordon_step};
+use super::cluster_steps::{host_id, wait};
 use super::label_steps::{self, LABEL_NAMESPACES, UNLABEL_NAMESPACES};
 use super::snapshot_steps::snapshot_step;
 use super::staging;
@@ -32,7 +33,7 @@ enum Phase {
     Apiserver,
     /// Controller-manager and scheduler.
     Controllers,
-    /// kubelet and kube-proxy.
+    /// kubelet, kube-proxy, and what runs pods.
     Node,
 }
 
@@ -80,11 +81,7 @@ fn moves(plan: &Plan) -> Vec<Move> {
                 _ => None,
             }),
         };
-        let phase = match replaced {
-            Some(name) => Phase::of(name),
-            None if step.id == host_id(&host, RUNTIME) => Phase::Node,
-            None => return None,
-        };
+        let phase = Phase::of(replaced?);
         Some(Move { id: step.id.clone(), host, phase, is_proven: plan.swaps(&step.id) })
     };
     plan.steps.iter().filter_map(of).collect()
@@ -101,10 +98,12 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let mut edges = Edges { before: staging::all(plan), ..Edges::default() };
     let canaries = canaries(input, &moves);
     plan.steps.extend(soak(input, &canaries));
-    let drained = drained(input, plan, &moves);
+    let drained = kubelets::drained(input, plan, &moves);
     for node in &drained {
-        plan.steps.extend(drain_steps(node, &input.cluster.upgrade.drain_options));
-        plan.steps.push(uncordon_step(node));
+        kubelets::empty(input, node, plan);
+    }
+    if let Some(restoration) = input.restoration {
+        restore::prepare(input, restoration, plan, &mut edges);
     }
     let has_api = matches!(input.observed.api, ObservedApi::Reached { .. });
     // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
@@ -113,7 +112,7 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     let mut ends = Vec::new();
     if nodes_first {
         snapshot(input, plan, &moves, &mut edges);
-        leaders(LEADERS, &drained, plan, &mut edges);
+        leaders::wait_for(leaders::BEFORE_NODES, &drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
     if let Some(restoration) = input.restoration {
@@ -127,9 +126,10 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     }
     if nodes_first {
         // What is read of workloads after this is what became of them.
-        leaders(NEW_LEADERS, &drained, plan, &mut edges);
+        leaders::wait_for(leaders::AFTER_ALL, &drained, plan, &mut edges);
     } else {
-        leaders(LEADERS, &drained, plan, &mut edges);
+        edges.require(&kubelets::newcomers(input, plan, &moves));
+        leaders::wait_for(leaders::BEFORE_NODES, &drained, plan, &mut edges);
         ends = nodes(input, plan, &moves, &mut edges);
     }
     ends.extend(edges.before.iter().cloned());
@@ -155,21 +155,6 @@ fn phase_steps(input: &Input<'_>, plan: &mut Plan, moves: &[Move], phase: Phase,
     if phase == Phase::Apiserver && goes_back {
         unlabel_namespaces(input, plan, edges);
     }
-}
-
-const LEADERS: &str = "cluster/leaders";
-const NEW_LEADERS: &str = "cluster/leaders/new";
-
-/// A controller-manager does not give its lease back when it ends. Until another one holds it, nobody counts the pods that a
-/// drain evicts, and none of them is made anew.
-fn leaders(id: &str, drained: &[NodeName], plan: &mut Plan, edges: &mut Edges) {
-    if drained.is_empty() {
-        return;
-    }
-    let title = "wait until a controller-manager and a scheduler lead".to_owned();
-    let step = wait(StepId(id.into()), None, title, Condition::Led);
-    plan.steps.push(Step { reason: "pods that are evicted need both".into(), ..step });
-    edges.follow(vec![StepId(id.into())]);
 }
 
 /// The snapshot to go back to, before anything that etcd holds can change its form. On the way back that is before all else:
@@ -225,9 +210,12 @@ fn gates(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) {
     }
 }
 
-/// One phase, a node at a time.
+/// One phase, a node at a time, the one that leads last: whoever leads after it is replaced no more.
 fn control_plane(input: &Input<'_>, plan: &Plan, moves: &[Move], phase: Phase, edges: &mut Edges) {
-    for node in &input.cluster.nodes {
+    let leader = leaders::leader(input, phase);
+    let (last, first): (Vec<&Node>, Vec<&Node>) =
+        input.cluster.nodes.iter().partition(|node| leader == Some(&node.name));
+    for node in first.into_iter().chain(last) {
         let steps = moves.iter().filter(|step| step.phase == phase && step.host == node.name);
         let mut done: Vec<StepId> = steps.map(|step| step.id.clone()).collect();
         if done.is_empty() {
@@ -339,45 +327,12 @@ fn soak(input: &Input<'_>, canaries: &[NodeName]) -> Option<Step> {
     Some(Step { reason: "they went first".into(), ..wait(StepId(SOAK.into()), None, title, condition) })
 }
 
-/// Nodes that are emptied first: where kubelet becomes another minor, or the runtime is restarted, unless the file says
-/// otherwise; then the plan warns of it.
-fn drained(input: &Input<'_>, plan: &mut Plan, moves: &[Move]) -> Vec<NodeName> {
-    let draining = input.cluster.upgrade.draining;
-    let (mut drained, mut warned) = (Vec::new(), Vec::new());
-    for node in &input.cluster.nodes {
-        let has_runtime = plan.has(&host_id(&node.name, RUNTIME));
-        let has_kubelet = moves.iter().any(|step| step.host == node.name && step.id.0.contains("/unit/"));
-        if !has_kubelet && !has_runtime {
-            continue;
-        }
-        let pods_see_it = has_runtime || minor_of_kubelet(input, &node.name) != Some(input.cluster.version.minor());
-        if draining.drains(pods_see_it) {
-            drained.push(node.name.clone());
-        } else if pods_see_it {
-            warned.push(node.name.as_str());
-        }
-    }
-    if let Some(warning) = draining.warning().filter(|_| !warned.is_empty()) {
-        plan.warnings.push(format!("{warning}: {}", warned.join(", ")));
-    }
-    drained
-}
-
-fn minor_of_kubelet(input: &Input<'_>, node: &NodeName) -> Option<Minor> {
-    let Some(live) = live(input, &ObjectKey::node(node)) else {
-        // Without an API it is what the last completed run left, unless that is what is taken back.
-        return input.history.completed.as_ref().filter(|_| !input.history.goes_back).map(|was| was.version.minor());
-    };
-    let text = live.pointer("/status/nodeInfo/kubeletVersion")?.as_str()?;
-    KubernetesVersion::parse(text).ok().map(|version| version.minor())
-}
-
 /// One node, from its emptying to its return. Gives its ends.
 fn node_steps(plan: &Plan, moves: &[Move], node: &NodeName, edges: &mut Edges) -> Vec<StepId> {
     let has = |names: &[&str]| -> Vec<StepId> { follow_ups(plan, node, names).collect() };
     let moved = |id: &StepId| moves.iter().any(|step| step.id == *id);
     // Neither needs the other: kubelet reaches the API through the node's own proxy.
-    let both: Vec<StepId> = has(&["unit/kubelet.service", "container/kube-proxy"]).into_iter().filter(moved).collect();
+    let both: Vec<StepId> = has(&[kubelets::UNIT, "container/kube-proxy"]).into_iter().filter(moved).collect();
     for steps in [has(&["cordon"]), has(&["drain"]), has(&[RUNTIME]), both, has(&["ready"]), has(&["uncordon"])] {
         if !steps.is_empty() {
             edges.require(&steps);

@@ -3,12 +3,18 @@
 use std::collections::BTreeSet;
 
 use crate::desired::{MergeFormat, MergedFile, PROXY_FILES, RESTARTS_DUE, merge, only_nodes_differ};
-use crate::host::Change;
+use crate::host::{Change, LogSource, Probe, Proof, Replacement, Swap};
 use crate::state::{Component, Content, DirectorySpec, FileSpec, Owner};
 
 use super::host_steps::HostInput;
 use super::step::{Action, Step};
 use super::{Refusal, rolling};
+
+/// Seconds in which containerd must serve kubelet after its restart: it takes two on a busy machine, and what it refuses it
+/// refuses at once.
+const PATIENCE: u32 = 30;
+/// It tells systemd when it is ready, and its plugins are made before: nothing is left to be seen later.
+const STAYS: u32 = 0;
 
 const LIVING: &str = "it would restart the runtime below running pods, which is not supported yet";
 
@@ -106,10 +112,27 @@ impl Difference<'_> {
         if deeds.is_empty() {
             return None;
         }
-        let changes = Action::Change(self.changes(host, restart));
+        let (title, reason, details) = (deeds.join(" and "), self.reason(), self.details());
+        if !host.kubelet_is_active() {
+            let changes = Action::Change(self.changes(host, restart));
+            return Some(Step { details, ..host.step("runtime", title, reason, changes) });
+        }
         // Below pods it is a part of the node's own upgrade, for which nothing else on the host waits.
-        let id = if host.kubelet_is_active() { rolling::RUNTIME } else { "runtime" };
-        Some(Step { details: self.details(), ..host.step(id, deeds.join(" and "), self.reason(), changes) })
+        let step = host.step(rolling::RUNTIME, title, reason, Action::Change(self.swap()));
+        Some(Step { details, log: Some(LogSource::Unit(rolling::RESTARTED_BELOW_PODS.into())), ..step })
+    }
+
+    /// On a node that serves, the host puts the old configuration back where containerd refuses the new one.
+    fn swap(&self) -> Vec<Change> {
+        let reads = self.written.iter().map(|(file, text)| specification(file, text)).collect();
+        let replacement = Replacement::Service(rolling::RESTARTED_BELOW_PODS.to_owned());
+        let proof = Proof { probes: vec![Probe::Runtime], stays_seconds: STAYS };
+        let swap = Swap { replacement, files: Vec::new(), reads, proof, patience_seconds: PATIENCE };
+        let mut changes = vec![Change::Swap(Box::new(swap))];
+        if !self.due.is_empty() {
+            changes.push(Change::Remove(vec![RESTARTS_DUE.to_owned()]));
+        }
+        changes
     }
 
     /// In the order of their names.

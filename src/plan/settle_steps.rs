@@ -5,6 +5,7 @@ use crate::host::{Change, LogSource};
 use crate::state::ObservedSwap;
 
 use super::host_steps::HostInput;
+use super::rolling;
 use super::step::{Action, Plan, Step};
 
 /// Adds what ends them. A component that this plan replaces needs no step for it: each replacement first ends the one before.
@@ -12,12 +13,16 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
     for (name, swap) in &host.snapshot.swaps {
         let unit = host.id(&format!("unit/{name}.service"));
         let container = host.id(&format!("container/{name}"));
+        let runtime = host.id(rolling::RUNTIME);
+        // The runtime's step has no name of a component.
+        let is_its = |id: &StepId| *id == unit || *id == container || (name == "containerd" && *id == runtime);
         let told = told(swap);
-        let swaps: Vec<StepId> = [&unit, &container].into_iter().filter(|id| plan.swaps(id)).cloned().collect();
+        let own: Vec<StepId> = plan.steps.iter().map(|step| step.id.clone()).filter(is_its).collect();
+        let swaps: Vec<StepId> = own.iter().filter(|id| plan.swaps(id)).cloned().collect();
         if swaps.is_empty() {
             let step = settle(host, name, told.clone());
             let after = step.id.clone();
-            for step in plan.steps.iter_mut().filter(|step| step.id == unit || step.id == container) {
+            for step in plan.steps.iter_mut().filter(|step| own.contains(&step.id)) {
                 step.after.push(after.clone());
             }
             plan.steps.push(step);
@@ -34,10 +39,9 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
 fn settle(host: &HostInput<'_>, name: &str, reason: String) -> Step {
     let change = Change::Settle(name.to_owned());
     let step = host.step(&format!("settle/{name}"), format!("settle {name}"), reason, Action::Change(vec![change]));
-    let log = if name == "kubelet" {
-        LogSource::Unit("kubelet.service".into())
-    } else {
-        LogSource::Container(name.to_owned())
+    let log = match name {
+        "kubelet" | "containerd" => LogSource::Unit(format!("{name}.service")),
+        _ => LogSource::Container(name.to_owned()),
     };
     Step { log: Some(log), ..step }
 }

@@ -7,7 +7,7 @@ use crate::cluster::DrainOptions;
 use crate::desired::NodeMetadata;
 use crate::host::{Change, LogSource};
 use crate::state::{
-    Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind, SnapshotRecord,
+    Component, ContainerSpec, Deletion, InventoryEntry, Object, ObjectKey, ResourceKind, SnapshotName, SnapshotRecord,
 };
 
 use super::{MissingImage, Refusal, SnapshotSpec};
@@ -116,6 +116,13 @@ pub enum Action {
         from: NodeName,
         /// What it is.
         record: Box<SnapshotRecord>,
+    },
+    /// Notes that a restore of etcd begins: from then on nothing but its end, or its being given up, lets the cluster be changed.
+    BeginRestore {
+        /// The snapshot.
+        snapshot: SnapshotName,
+        /// Names the restore on the hosts.
+        stamp: String,
     },
     /// Waits, and changes nothing.
     Wait(Condition),

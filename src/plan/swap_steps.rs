@@ -114,10 +114,10 @@ pub(super) fn swap_kubelet(host: &HostInput<'_>, unit: &UnitSpec) -> Option<Step
     Some(Step { details, log: Some(LogSource::Unit(unit.name.clone())), ..step })
 }
 
-/// Whether kubelet runs in a living cluster and shall run otherwise.
+/// Whether kubelet belongs to a living cluster and shall run otherwise.
 pub(super) fn kubelet_is_swapped(host: &HostInput<'_>) -> bool {
     let differs = || !file_steps::differences(host, Component::Kubelet).is_empty();
-    host.is_alive(Component::Kubelet) && (differs() || !file_steps::read_anew(host, Component::Kubelet).is_empty())
+    host.has_kubelet() && (differs() || !file_steps::read_anew(host, Component::Kubelet).is_empty())
 }
 
 fn reads(host: &HostInput<'_>, component: Component) -> Vec<FileSpec> {

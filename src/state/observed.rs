@@ -59,6 +59,13 @@ pub struct HostSnapshot {
     pub swaps: BTreeMap<String, ObservedSwap>,
 }
 
+impl HostSnapshot {
+    /// Whether kubelet runs, as far as systemd tells: one that ends again and again does so now and then.
+    pub fn has_active_kubelet(&self) -> bool {
+        self.units.get("kubelet.service").is_some_and(|unit| unit.active == "active")
+    }
+}
+
 /// How far the replacement of a component has come that did not simply succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObservedSwap {
@@ -202,4 +209,6 @@ pub struct ObservedEtcdMember {
     pub peer_urls: Vec<String>,
     /// False for a member that was added and has never started.
     pub started: bool,
+    /// Whether it leads, as far as the member knows that was asked.
+    pub leads: bool,
 }

@@ -13,6 +13,7 @@ use provision::journal::{RealDisk, State};
 use provision::kubeapi::CORDONED_ANNOTATION;
 use provision::ops::{self, ConnectOptions, Loaded, Setup, SshReach, Survey, SurveyInput};
 use provision::plan::{self, DrainForecast, DrainInput, Plan, drain_steps, uncordon_step};
+use provision::state::SnapshotName;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -284,6 +285,10 @@ struct NoLog;
 
 impl RunLog for NoLog {
     fn intent(&self, _: &StepId) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    fn restore_begins(&self, _: &SnapshotName, _: &str) -> Result<(), StepError> {
         Ok(())
     }
 

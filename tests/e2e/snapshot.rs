@@ -112,6 +112,17 @@ fn a_restored_snapshot_brings_back_what_was_deleted_and_forgets_what_came_later(
     snapshot(&lab, &["restore", "nothing", "--accept-loss-since", "nothing"]).expect(3).says("there are: first");
     assert_eq!(started(&lab), before, "something was restarted");
 
+    // Killed with everything stopped, and no data moved yet: it is given up.
+    let mut running = lab.tool().start(&["etcd", "snapshot", "restore", "first", "--accept-loss-since", "first"]);
+    running.read_until(&["step-started", "h1/etcd/stop"]);
+    running.kill();
+    lab.tool().up().expect(4).says("restore --abort");
+    snapshot(&lab, &["restore", "--abort"]).succeeded().says("goes on with the data that it had");
+    kubectl.run(&["get", "configmap", "later"]).succeeded();
+    assert_eq!(lab.script("h1", "ls /var/lib/etcd").trim(), "member");
+    snapshot(&lab, &["restore", "--abort"]).expect(4).says("no restore of etcd is under way");
+    lab.tool().finds_nothing_to_do();
+
     restore(&lab, "first").succeeded().says("is back at snapshot first");
     is_back(&lab, &["h1"]);
     nothing_is_left_over(&lab, "h1", &["first"]);

@@ -97,7 +97,9 @@ fn apply(machine: &mut Machine, change: &Change, half: bool) -> Result<(), Refus
         Change::ResumeContainer(name) => snapshots::resume(machine, name, half)?,
         Change::SaveSnapshot(save) => snapshots::save(machine, save, half)?,
         Change::VerifySnapshot(check) => snapshots::verify(machine, check)?,
-        Change::RestoreSnapshot(restore) => snapshots::restore(machine, restore, half)?,
+        Change::PrepareRestore(restore) => snapshots::prepare(machine, restore, half)?,
+        Change::RestoreSnapshot(prepared) => snapshots::restore(machine, prepared, half)?,
+        Change::DiscardRestore(stamp) => snapshots::discard(machine, stamp)?,
         Change::Send { .. } | Change::LoadImage { .. } | Change::Swap(_) => {}
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Snapshots of etcd on a fake host. What etcd holds is told by one file of its data.
 
 use crate::base::Digest;
-use crate::host::{SnapshotCheck, SnapshotRestore, SnapshotSave};
+use crate::host::{PreparedRestore, SnapshotCheck, SnapshotRestore, SnapshotSave};
 use crate::state::{ObservedContainer, ObservedEntry, Owner, SNAPSHOT_FOLDER};
 
 use super::changes::{start, stop};
@@ -83,30 +83,84 @@ pub(super) fn verify(machine: &Machine, check: &SnapshotCheck) -> Result<(), Ref
     if bytes.starts_with(canary.as_bytes()) { Ok(()) } else { Err(format!("{path} holds another canary key")) }
 }
 
-/// Half of it has moved the old data away.
-pub(super) fn restore(machine: &mut Machine, restore: &SnapshotRestore, half: bool) -> Result<(), Refusal> {
+/// Where a restore lays the new data, and the old.
+fn folders(stamp: &str) -> (String, String) {
+    (format!("/var/lib/etcd/restored-{stamp}"), format!("/var/lib/etcd/before-restore-{stamp}"))
+}
+
+/// Half of it has left what is not whole, and goes as it ends.
+pub(super) fn prepare(machine: &mut Machine, restore: &SnapshotRestore, half: bool) -> Result<(), Refusal> {
+    let (new, old) = folders(&restore.stamp);
     let bytes = bytes_of(machine, &restore.name.database_path(), restore.size, &restore.sha256)?;
+    let is_there = |path: &String| machine.state.entries.contains_key(path);
+    if is_there(&new) || is_there(&old) {
+        return Ok(());
+    }
+    forget_given_up(machine);
+    if machine.failing.contains(&restore.image.reference.0) {
+        return Err(format!("restoring {}: unknown flag: --bump-revision", restore.name.database_path()));
+    }
+    if half {
+        return Ok(());
+    }
+    let held = bytes.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default().to_vec();
+    machine.add_folder(&new, restore.owner, 0o700);
+    machine.add_file(&format!("{new}/held"), restore.owner, 0o600, &held);
+    Ok(())
+}
+
+/// Half of it has moved the old data away.
+pub(super) fn restore(machine: &mut Machine, prepared: &PreparedRestore, half: bool) -> Result<(), Refusal> {
+    let (new, old) = folders(&prepared.stamp);
+    let (fresh, owner) = (format!("{new}/held"), prepared.owner);
     if etcd(machine).is_some() {
         return Err("etcd runs: its data is left alone".into());
     }
-    let old = format!("/var/lib/etcd/before-restore-{}", restore.stamp);
-    let done = format!("{old}/restored");
-    if machine.contents.contains_key(&done) {
-        return Ok(());
+    let is_prepared = machine.contents.contains_key(&fresh);
+    if !machine.state.entries.contains_key(&old) {
+        if !is_prepared {
+            return Err(format!("etcd's data is left alone: nothing was prepared for it in {new}"));
+        }
+        machine.add_folder(&old, owner, 0o700);
     }
-    machine.add_folder(&old, restore.owner, 0o700);
+    let Some(held) = machine.contents.get(&fresh).cloned() else { return Ok(()) };
     if let Some(held) = machine.contents.get(HELD).cloned() {
-        machine.add_folder(&format!("{old}/member"), restore.owner, 0o700);
-        machine.add_file(&format!("{old}/member/held"), restore.owner, 0o600, &held);
+        machine.add_folder(&format!("{old}/member"), owner, 0o700);
+        machine.add_file(&format!("{old}/member/held"), owner, 0o600, &held);
         machine.remove(HELD);
     }
     machine.remove(MEMBER);
     if half {
         return Ok(());
     }
-    let held = bytes.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default().to_vec();
-    machine.state.entries.insert(MEMBER.into(), ObservedEntry::Directory { owner: restore.owner, mode: 0o700 });
-    machine.add_file(HELD, restore.owner, 0o600, &held);
-    machine.add_file(&done, restore.owner, 0o600, b"");
+    machine.state.entries.insert(MEMBER.into(), ObservedEntry::Directory { owner, mode: 0o700 });
+    machine.add_file(HELD, owner, 0o600, &held);
+    remove_all(machine, &new);
     Ok(())
+}
+
+pub(super) fn discard(machine: &mut Machine, stamp: &str) -> Result<(), Refusal> {
+    let (_, old) = folders(stamp);
+    if machine.state.entries.contains_key(&old) {
+        return Err(format!("etcd's data is moved already: {old} is there"));
+    }
+    forget_given_up(machine);
+    Ok(())
+}
+
+fn forget_given_up(machine: &mut Machine) {
+    let stamp = |path: &String| path.strip_prefix("/var/lib/etcd/restored-").map(str::to_owned);
+    let stamps: Vec<String> =
+        machine.state.entries.keys().filter_map(stamp).filter(|rest| !rest.contains('/')).collect();
+    for (new, old) in stamps.iter().map(|stamp| folders(stamp)) {
+        if !machine.state.entries.contains_key(&old) {
+            remove_all(machine, &new);
+        }
+    }
+}
+
+fn remove_all(machine: &mut Machine, folder: &str) {
+    let is_in_it = |path: &&String| *path == folder || path.starts_with(&format!("{folder}/"));
+    let paths: Vec<String> = machine.state.entries.keys().filter(is_in_it).cloned().collect();
+    paths.iter().for_each(|path| machine.remove(path));
 }

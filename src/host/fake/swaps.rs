@@ -27,8 +27,13 @@ pub(super) fn replace(node: &NodeName, machine: &mut Machine, swap: &Swap, half:
             }
             exchange(machine, spec).map_err(refused)?
         }
-        Replacement::Unit { .. } if half => return Ok(()),
+        Replacement::Unit { .. } | Replacement::Service(_) if half => return Ok(()),
         Replacement::Unit { .. } => exchange_unit(machine, swap).map_err(refused)?,
+        Replacement::Service(unit) if machine.failing.contains(unit) => Ended::Reverted,
+        Replacement::Service(unit) => {
+            with_unit(machine, unit, false, true).map_err(refused)?;
+            Ended::Done
+        }
     };
     let reason = "it ends by itself, 3 times so far".to_owned();
     let log = vec![format!("{name} of this version fails here")];

@@ -1,5 +1,6 @@
 //! Why a snapshot was not taken, found or restored.
 
+use crate::base::NodeName;
 use crate::journal::{GenerationNumber, RestoreIntent};
 use crate::state::SnapshotName;
 
@@ -46,6 +47,14 @@ pub enum SnapshotError {
     /// Some are not what they must be.
     #[error("snapshots that cannot be used:{}", lines(.0))]
     NotVerified(Vec<String>),
+    /// It has failed while everything still ran.
+    #[error("snapshot {name} was not restored, and nothing was stopped for it:{}", lines(.reasons))]
+    NotBegun {
+        /// Which.
+        name: SnapshotName,
+        /// Steps that failed, or that the operator stopped it.
+        reasons: Vec<String>,
+    },
     /// The restore has begun and not ended.
     #[error("the restore of {name} is not finished:{}", lines(.reasons))]
     NotRestored {
@@ -57,6 +66,25 @@ pub enum SnapshotError {
     /// Something else was asked for while a restore is under way.
     #[error("the {} etcd snapshot {} was begun and is not finished", work(.0), .0.snapshot)]
     Unfinished(RestoreIntent),
+    /// There is none to be given up.
+    #[error("no restore of etcd is under way")]
+    NotUnderWay,
+    /// Members have other data by now.
+    #[error("the {} etcd snapshot {} cannot be given up any more: the data was moved on {}", work(.intent), .intent.snapshot, list(.hosts))]
+    TooLate {
+        /// Which.
+        intent: RestoreIntent,
+        /// Where.
+        hosts: Vec<NodeName>,
+    },
+    /// It is neither given up nor gone on with.
+    #[error("the {} etcd snapshot {} is not given up yet:{}", work(.intent), .intent.snapshot, lines(.reasons))]
+    NotGivenUp {
+        /// Which.
+        intent: RestoreIntent,
+        /// Steps that failed, or that the operator stopped it.
+        reasons: Vec<String>,
+    },
     /// There is none that was taken before the upgrade.
     #[error("no etcd host has a snapshot that was taken of generation {0} before it was upgraded")]
     NoneOf(GenerationNumber),
@@ -72,12 +100,21 @@ impl SnapshotError {
                 "nothing was touched; on each of these hosts, `systemctl start provision-settle` ends what was interrupted",
             ),
             Self::NoneOf(_) => Some("`provision etcd snapshot list` shows those that there are"),
-            Self::Unfinished(RestoreIntent { back_to: Some(_), .. }) => {
+            Self::TooLate { intent: RestoreIntent { back_to: Some(_), .. }, .. } => {
                 Some("run `provision rollback --restore-snapshot` again: it goes on where it stopped")
             }
-            Self::NotRestored { .. } | Self::Unfinished(_) => {
+            Self::TooLate { .. } => {
                 Some("run `provision etcd snapshot restore` with that snapshot again: it goes on where it stopped")
             }
+            Self::NotGivenUp { .. } => Some("run `provision etcd snapshot restore --abort` again"),
+            Self::Unfinished(RestoreIntent { back_to: Some(_), .. }) => Some(
+                "run `provision rollback --restore-snapshot` again: it goes on where it stopped; or give it up as long as no \
+                 member has other data: `provision etcd snapshot restore --abort`",
+            ),
+            Self::NotRestored { .. } | Self::Unfinished(_) => Some(
+                "run `provision etcd snapshot restore` with that snapshot again: it goes on where it stopped; or give it up as \
+                 long as no member has other data: `provision etcd snapshot restore --abort`",
+            ),
             _ => None,
         }
     }
@@ -88,6 +125,10 @@ fn work(intent: &RestoreIntent) -> String {
         Some(number) => format!("rollback to generation {number} with"),
         None => "restore of".into(),
     }
+}
+
+fn list(hosts: &[NodeName]) -> String {
+    hosts.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn lines(reasons: &[String]) -> String {

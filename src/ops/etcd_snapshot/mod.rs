@@ -1,5 +1,6 @@
 //! `etcd snapshot`: save, list, verify, restore.
 
+mod abort;
 mod error;
 mod listing;
 mod restore;
@@ -11,6 +12,8 @@ mod way_back;
 
 use crate::journal::State;
 
+pub use abort::abort_restore;
+pub(super) use abort::discard_unless_begun;
 pub use error::SnapshotError;
 pub use listing::{Listed, Listing};
 pub use restore::{LossConsent, Restored, restore_snapshot};

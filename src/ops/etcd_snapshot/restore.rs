@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use futures::future::BoxFuture;
 
 use super::SnapshotError;
+use super::abort::discard_unless_begun;
 use super::listing::Listed;
-use super::site::{Site, SnapshotInput, identity, run};
+use super::site::{Site, SnapshotInput, identity, old_data, run};
 use super::usable::objections;
 use super::verify::verify_on;
 use crate::base::NodeName;
+use crate::engine::Outcome;
 use crate::event::Event;
-use crate::journal::{RestoreIntent, StateFolder};
+use crate::journal::StateFolder;
 use crate::ops::OperationError;
 use crate::plan::{Plan, Restoration, RestoreInput, SnapshotMember, restore_snapshot as restore_plan};
 use crate::state::{SnapshotCluster, SnapshotName, SnapshotRecord};
@@ -49,22 +51,32 @@ pub async fn restore_snapshot(
         let text = format!("{node} is left out, and its kubelet must be restarted by hand: {reason}");
         input.events.emit(Event::Notice { text });
     }
-    let Restoration { record, stamp, .. } = restoration;
-    if !consent.ask(&record, &plan).await {
+    if !consent.ask(&restoration.record, &plan).await {
         return Err(OperationError::Declined);
     }
-    let old_data = format!("/var/lib/etcd/before-restore-{stamp}");
-    folder.store_restore(Some(RestoreIntent { snapshot: name.clone(), stamp, back_to: None }))?;
     let outcome = run(folder, input, &site, &plan).await?;
     if !outcome.is_complete() {
-        let mut reasons: Vec<String> = outcome.failed.iter().map(|(step, error)| format!("{step}: {error}")).collect();
-        if reasons.is_empty() {
-            reasons.push("it was stopped".into());
-        }
-        return Err(SnapshotError::NotRestored { name: name.clone(), reasons }.into());
+        discard_unless_begun(folder.state(), &site.hosts, &restoration).await;
+        let (name, reasons) = (name.clone(), reasons(&outcome));
+        let has_begun = folder.state().restore().is_some();
+        let error = if has_begun {
+            SnapshotError::NotRestored { name, reasons }
+        } else {
+            SnapshotError::NotBegun { name, reasons }
+        };
+        return Err(error.into());
     }
     folder.store_restore(None)?;
-    Ok(Restored { record, old_data })
+    let Restoration { record, stamp, .. } = restoration;
+    Ok(Restored { record, old_data: old_data(&stamp) })
+}
+
+/// Why a run has not come to its end.
+pub(super) fn reasons(outcome: &Outcome) -> Vec<String> {
+    if outcome.failed.is_empty() {
+        return vec!["it was stopped".into()];
+    }
+    outcome.failed.iter().map(|(step, error)| format!("{step}: {error}")).collect()
 }
 
 /// A rollback that was begun with a snapshot ends as one: components of two versions must not meet that data.

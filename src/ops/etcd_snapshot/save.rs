@@ -9,7 +9,7 @@ use crate::state::SnapshotName;
 
 /// Takes a snapshot, brings it to every etcd host and verifies it there.
 pub async fn save_snapshot(
-    folder: &StateFolder,
+    folder: &mut StateFolder,
     input: &SnapshotInput<'_>,
     name: SnapshotName,
 ) -> Result<Listed, OperationError> {

@@ -24,9 +24,9 @@ use crate::state::{
 use super::SnapshotError;
 use super::listing::{Copy, Listing};
 use crate::ops::connect::{Connections, Reach};
+use crate::ops::journal_log::JournalLog;
 use crate::ops::load::Loaded;
 use crate::ops::survey::connected;
-use crate::ops::up::JournalLog;
 use crate::ops::{OperationError, keys};
 
 /// Everything that operations on snapshots need.
@@ -128,6 +128,8 @@ pub(super) struct Site<'a> {
     pub failures: BTreeMap<NodeName, String>,
     /// Every etcd host that was looked at.
     looks: BTreeMap<NodeName, HostSnapshot>,
+    /// Where a restore that was begun keeps the data that it replaces.
+    old_data: Option<String>,
 }
 
 impl<'a> Site<'a> {
@@ -142,7 +144,8 @@ impl<'a> Site<'a> {
         };
         let mut failures: BTreeMap<NodeName, String> = connections.iter().filter_map(failed).collect();
         let hosts = connected(&connections);
-        let mut site = Self { cluster, hosts, failures: BTreeMap::new(), looks: BTreeMap::new() };
+        let old_data = input.state.restore().map(|intent| old_data(&intent.stamp));
+        let mut site = Self { cluster, hosts, failures: BTreeMap::new(), looks: BTreeMap::new(), old_data };
         site.look().await;
         site.failures.append(&mut failures);
         site
@@ -150,9 +153,9 @@ impl<'a> Site<'a> {
 
     /// Looks at the etcd hosts again.
     pub async fn look(&mut self) {
-        let members = self.cluster.etcd_members();
+        let (members, old_data) = (self.cluster.etcd_members(), self.old_data.as_ref());
         let members = members.filter_map(|node| Some((node.name.clone(), self.hosts.get(&node.name)?)));
-        let looks = join_all(members.map(|(name, host)| async move { (name, look(host).await) })).await;
+        let looks = join_all(members.map(|(name, host)| async move { (name, look(host, old_data).await) })).await;
         for (name, look) in looks {
             match look {
                 Ok(snapshot) => drop(self.looks.insert(name, snapshot)),
@@ -194,6 +197,13 @@ impl<'a> Site<'a> {
         self.looks.iter().flat_map(of).collect()
     }
 
+    /// Etcd hosts on which the restore that was begun has moved the data that there was, or is about to.
+    pub fn restored(&self) -> Vec<NodeName> {
+        let Some(path) = &self.old_data else { return Vec::new() };
+        let is_moved = |(_, look): &(&NodeName, &HostSnapshot)| look.entries.contains_key(path);
+        self.looks.iter().filter(is_moved).map(|(node, _)| node.clone()).collect()
+    }
+
     /// Requires that these hosts were reached.
     pub fn require<'n>(&self, nodes: impl Iterator<Item = &'n NodeName>) -> Result<(), SnapshotError> {
         let missing: Vec<String> = nodes.filter_map(|node| self.failures.get(node)).cloned().collect();
@@ -201,10 +211,15 @@ impl<'a> Site<'a> {
     }
 }
 
+/// Where a restore keeps the data that it replaces.
+pub(super) fn old_data(stamp: &str) -> String {
+    format!("/var/lib/etcd/before-restore-{stamp}")
+}
+
 /// Two looks: what there is, and then the texts of the records.
-async fn look(host: &SharedHost) -> Result<HostSnapshot, String> {
-    let containers = vec!["etcd".to_owned()];
-    let request = LookRequest { folders: vec![SNAPSHOT_FOLDER.into()], containers, ..LookRequest::default() };
+async fn look(host: &SharedHost, old_data: Option<&String>) -> Result<HostSnapshot, String> {
+    let (containers, paths) = (vec!["etcd".to_owned()], old_data.into_iter().cloned().collect());
+    let request = LookRequest { folders: vec![SNAPSHOT_FOLDER.into()], paths, containers, ..LookRequest::default() };
     let mut seen = host.look(&request).await.map_err(|error| error.to_string())?;
     let records: Vec<String> = seen.entries.keys().filter(|path| path.ends_with(".json")).cloned().collect();
     if !records.is_empty() {
@@ -250,13 +265,14 @@ fn copy(name: &SnapshotName, look: &HostSnapshot) -> Copy {
 
 /// Runs a plan of snapshots with events and a log of its own.
 pub(super) async fn run(
-    folder: &StateFolder,
+    folder: &mut StateFolder,
     input: &SnapshotInput<'_>,
     site: &Site<'_>,
     plan: &Plan,
 ) -> Result<Outcome, OperationError> {
     let endpoints = site.endpoints(input)?;
-    let log = JournalLog(folder.begin_run()?);
+    let begun = folder.begin_run()?;
+    let log = JournalLog::new(folder, begun, None);
     let world = World {
         epoch: Epoch::FIRST,
         hosts: site.hosts.clone(),

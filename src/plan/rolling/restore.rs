@@ -2,12 +2,20 @@
 //! etcd gets the data of then.
 
 use crate::plan::cluster_steps::host_id;
-use crate::plan::snapshot_steps::{CLIENTS, data_steps, register, start_client};
+use crate::plan::restore_steps::{CLIENTS, data_steps, preparation, register, start_client};
 use crate::plan::step::{Action, Plan, Step};
 use crate::plan::{Input, Restoration};
 use crate::state::ObservedHost;
 
 use super::{Edges, Move, Phase};
+
+/// Makes the data of then on every etcd host, beside what it has: where that fails, nothing was touched.
+pub(super) fn prepare(input: &Input<'_>, restoration: &Restoration, plan: &mut Plan, edges: &mut Edges) {
+    for group in preparation(input.cluster, restoration) {
+        edges.follow(group.iter().map(|step| step.id.clone()).collect());
+        plan.steps.extend(group);
+    }
+}
 
 /// Stops the control plane, replaces etcd's data, and lets all components start again that are not replaced anyway.
 pub(super) fn data(
@@ -28,7 +36,7 @@ pub(super) fn data(
             if plan.has(&host_id(&node.name, &format!("container/{component}"))) {
                 continue;
             }
-            let [start, wait] = start_client(&node.name, component);
+            let [start, wait] = start_client(&node.name, component, "etcd holds the snapshot");
             let (id, host, phase) = (start.id.clone(), node.name.clone(), Phase::of(component.as_str()));
             moves.push(Move { id: id.clone(), host, phase, is_proven: false });
             plan.steps.push(start);

@@ -12,6 +12,7 @@ use provision::host::{FakeProcess, LookRequest, Moment};
 use provision::kubeapi::{CORDONED_ANNOTATION, is_cordoned_by_us};
 use provision::ops::UpOutcome;
 use provision::plan::{Action, Plan, Step, drain_steps, uncordon_step};
+use provision::state::SnapshotName;
 use serde_json::{Value, json};
 
 use super::world::{World, cordoned_by};
@@ -64,6 +65,10 @@ struct NoLog;
 
 impl RunLog for NoLog {
     fn intent(&self, _: &StepId) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    fn restore_begins(&self, _: &SnapshotName, _: &str) -> Result<(), StepError> {
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use provision::host::{FakeHost, FakeProcess, Moment};
 use provision::ops::{self, Loaded, OperationError, Setup, UpOutcome};
 use provision::state::{CgroupDriver, DockerFacts, ObservedUnit};
 
-use super::{Desk, Stage, cluster_file, up};
+use super::{Case, Desk, Stage, cluster_file, up};
 
 const PROXY: &str = "engine_proxy: {https_proxy: 'http://robot:hidden@proxy.example:3128', no_proxy: [.example]}\n";
 const DROP_IN: &str = "/etc/systemd/system/docker.service.d/provision-proxy.conf";
@@ -112,4 +112,38 @@ fn a_drop_in_that_nothing_asks_for_goes_also_where_no_engine_is_installed() {
     stage.must(&loaded, "the cluster");
     assert!(!stage.world.machines.lock().unwrap()[&name].state().entries.contains_key(DROP_IN));
     assert_eq!(stage.must(&loaded, "again"), UpOutcome::NothingToDo);
+}
+
+const PAUSE: &str = "system_images: {pod_infra_container: 'example.org/pause:3.10.1'}\n";
+const OTHER_PAUSE: Case =
+    Case { name: "another image for pods", before: Some((1, 1)), nodes: (1, 1), rest: ("", PAUSE), calls: 10 };
+
+#[test]
+fn containerd_that_refuses_its_configuration_gets_the_old_one_back() {
+    let desk = Desk::for_option(PAUSE);
+    let (stage, loaded) = OTHER_PAUSE.stage(&desk);
+    let machine = stage.world.machines.lock().unwrap().values().next().unwrap().clone();
+    let configuration = || machine.state().entries["/etc/containerd/config.toml"].clone();
+    let before = configuration();
+    machine.let_fail("containerd.service");
+    match stage.up(&loaded, &FakeProcess::new()) {
+        Err(OperationError::Incomplete { failed }) => {
+            assert_eq!(failed[0].0.0, "h1/restart-runtime");
+            assert!(failed[0].1.contains("the old one is back"), "{failed:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(configuration(), before);
+    assert!(stage.world.node("h1")["spec"]["unschedulable"].is_null());
+    let told = stage.plan(&loaded).to_string();
+    assert!(told.contains("its last replacement was taken back") && !told.contains("settle containerd"), "{told}");
+    machine.let_work("containerd.service");
+    stage.must(&loaded, "the run after it");
+    assert_ne!(configuration(), before);
+    assert_eq!(stage.must(&loaded, "again"), UpOutcome::NothingToDo);
+}
+
+#[test]
+fn another_configuration_of_containerd_survives_a_death_at_every_host_call() {
+    OTHER_PAUSE.dies_at_every_host_call_on(&Desk::for_option(PAUSE));
 }

@@ -447,6 +447,8 @@ fn announced(plan: &Plan) -> Vec<Write> {
             Action::Cordon(_) => add("cordon".into()),
             Action::Drain { .. } => add("drain".into()),
             Action::Uncordon(_) => add("uncordon".into()),
+            // It changes the state folder alone.
+            Action::BeginRestore { .. } => {}
             Action::VerifyRuntime | Action::Wait(_) | Action::RequireKinds(_) => {}
         }
     }

@@ -36,7 +36,10 @@ const EFFECTS: [Effect; 17] = [
     on_control_plane("system_images: {kube_scheduler: 'example.org/kube-scheduler:v1.34.1'}", &["kube-scheduler"]),
     on_all("system_images: {kube_proxy: 'example.org/kube-proxy:v1.34.1'}", &["kube-proxy"]),
     on_all("system_images: {api_proxy: 'example.org/haproxy:3.0.11'}", &["api-proxy"]),
-    Effect { drains: true, ..on_all("system_images: {pod_infra_container: 'example.org/pause:3.10.1'}", &["runtime"]) },
+    Effect {
+        drains: true,
+        ..on_all("system_images: {pod_infra_container: 'example.org/pause:3.10.1'}", &["containerd"])
+    },
     on_control_plane("services: {kube-api: {service_node_port_range: 30000-31000}}", &["kube-apiserver"]),
     on_control_plane("authentication: {strategy: x509, sans: [api.example.org]}", &["kube-apiserver"]),
     on_control_plane("pod_security: baseline", &["kube-apiserver"]),
@@ -61,8 +64,7 @@ fn replaced(step: &Step) -> Option<(String, String)> {
         _ => None,
     };
     let name = changes.iter().find_map(swap);
-    let runtime = step.id.0.ends_with("/restart-runtime").then(|| "runtime".to_owned());
-    Some((host, name.or(runtime)?))
+    Some((host, name?))
 }
 
 /// Components that a plan does anything to, whatever it is.

@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, ready};
 use provision::base::{Digest, RunId};
 use provision::engine::Cancellation;
 use provision::host::{FakeProcess, Moment};
-use provision::journal::{Death, FakeDisk, Holder, Loss, StateFolder};
+use provision::journal::{Death, FakeDisk, Holder, Loss, RestoreIntent, StateFolder};
 use provision::ops::{
     self, Listed, Loaded, LossConsent, OperationError, Restored, SnapshotError, SnapshotInput, UpOutcome,
 };
@@ -34,7 +34,7 @@ fn name(text: &str) -> SnapshotName {
 }
 
 /// One process of the tool, which saves or restores.
-struct Session<'a> {
+pub struct Session<'a> {
     stage: &'a Stage<'a>,
     loaded: &'a Loaded,
     process: FakeProcess,
@@ -78,6 +78,10 @@ impl Session<'_> {
         self.with(async |folder, input| ops::restore_snapshot(folder, input, &name(snapshot), &Typed(consent)).await)
     }
 
+    pub fn abort(&self) -> Result<RestoreIntent, OperationError> {
+        self.with(async |folder, input| ops::abort_restore(folder, input).await)
+    }
+
     fn verify(&self) -> Result<Vec<Listed>, OperationError> {
         self.with(async |_, input| ops::verify_snapshots(input, None).await)
     }
@@ -87,7 +91,7 @@ impl Session<'_> {
     }
 }
 
-fn session<'a>(stage: &'a Stage<'a>, loaded: &'a Loaded) -> Session<'a> {
+pub fn session<'a>(stage: &'a Stage<'a>, loaded: &'a Loaded) -> Session<'a> {
     Session { stage, loaded, process: FakeProcess::new() }
 }
 
@@ -281,4 +285,109 @@ fn a_restore_survives_a_death_at_every_disk_call_but_its_last() {
         goes_on(&desk, &loaded, &wanted, |disk, _| disk.die_at(call, Death::Within), &what);
     }
     assert!(calls > 30, "{calls} calls cannot be all of them");
+}
+
+/// Everything runs as before, and nothing of a restore is left.
+#[track_caller]
+fn is_as_before(stage: &Stage<'_>, loaded: &Loaded, what: &str) {
+    assert!(held(stage).iter().all(|held| *held == Some(Digest::of("after"))), "{what}: {:?}", held(stage));
+    for machine in stage.world.machines.lock().unwrap().values() {
+        let state = machine.state();
+        assert!(state.containers.values().all(|seen| seen.running && seen.irregularities.is_empty()), "{what}");
+        assert!(!state.entries.keys().any(|path| path.contains("/restored-")), "{what}");
+    }
+    assert_eq!(stage.must(loaded, what), UpOutcome::NothingToDo, "{what}");
+}
+
+#[test]
+fn a_restore_whose_data_cannot_be_made_stops_nothing() {
+    let desk = Desk::new();
+    let loaded = desk.load(3, 0);
+    let stage = snapshotted(&desk, &loaded);
+    let failing = stage.world.machines.lock().unwrap().values().nth(1).unwrap().clone();
+    failing.let_fail(&failing.state().containers["etcd"].spec.image.reference.0);
+    match session(&stage, &loaded).restore("first", true) {
+        Err(OperationError::Snapshot(SnapshotError::NotBegun { reasons, .. })) => {
+            assert!(reasons[0].contains("h2/etcd/prepare: ") && reasons[0].contains("unknown flag"), "{reasons:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    is_as_before(&stage, &loaded, "the failed restore");
+    assert!(matches!(session(&stage, &loaded).abort(), Err(OperationError::Snapshot(SnapshotError::NotUnderWay))));
+}
+
+/// A restore that died at a host call.
+fn died_at<'a>(desk: &'a Desk, loaded: &Loaded, call: usize, moment: Moment) -> Stage<'a> {
+    let mut stage = snapshotted(desk, loaded);
+    let dying = session(&stage, loaded);
+    dying.process.dies_at(call, moment);
+    assert!(dying.restore("first", true).is_err());
+    drop(dying);
+    stage.disk = stage.disk.reboot(Loss::Unsynced);
+    stage
+}
+
+#[test]
+fn a_restore_that_died_is_given_up_until_it_moves_data_and_gone_on_with_from_then_on() {
+    let desk = Desk::new();
+    let loaded = desk.load(3, 0);
+    let stage = snapshotted(&desk, &loaded);
+    let undisturbed = session(&stage, &loaded);
+    undisturbed.restore("first", true).unwrap();
+    let calls = undisturbed.process.calls();
+    let (mut given_up, mut too_late) = (0, 0);
+    for call in 0..calls {
+        for moment in [Moment::Within, Moment::After] {
+            let what = format!("host call {call} of {calls}, {moment:?}");
+            let stage = died_at(&desk, &loaded, call, moment);
+            match session(&stage, &loaded).abort() {
+                Ok(_) => {
+                    given_up += 1;
+                    is_as_before(&stage, &loaded, &what);
+                }
+                Err(OperationError::Snapshot(SnapshotError::TooLate { .. })) => {
+                    too_late += 1;
+                    session(&stage, &loaded).restore("first", true).unwrap_or_else(|error| panic!("{what}: {error}"));
+                    assert!(held(&stage).iter().all(|held| *held == Some(Digest::of("before"))), "{what}");
+                }
+                Err(OperationError::Snapshot(SnapshotError::NotUnderWay)) => {
+                    assert!(held(&stage).iter().all(|held| *held == Some(Digest::of("after"))), "{what}");
+                    assert_eq!(stage.must(&loaded, &what), UpOutcome::NothingToDo, "{what}");
+                }
+                Err(other) => panic!("{what}: {other}"),
+            }
+        }
+    }
+    assert!(given_up > 10 && too_late > 10, "{given_up} given up, {too_late} too late");
+}
+
+#[test]
+fn giving_a_restore_up_survives_a_death_at_every_host_call() {
+    let desk = Desk::new();
+    let loaded = desk.load(3, 0);
+    // The last call at which it can be given up: all members are stopped then.
+    let last = (0..).find(|call| {
+        let stage = died_at(&desk, &loaded, *call, Moment::After);
+        matches!(session(&stage, &loaded).abort(), Err(OperationError::Snapshot(SnapshotError::TooLate { .. })))
+    });
+    let last = last.unwrap() - 1;
+    let stage = died_at(&desk, &loaded, last, Moment::After);
+    assert!(stage.world.machines.lock().unwrap().values().all(|machine| !machine.state().containers["etcd"].running));
+    let undisturbed = session(&stage, &loaded);
+    undisturbed.abort().unwrap();
+    let calls = undisturbed.process.calls();
+    for call in 0..calls {
+        for moment in [Moment::Within, Moment::After] {
+            let what = format!("host call {call} of {calls}, {moment:?}");
+            let mut stage = died_at(&desk, &loaded, last, Moment::After);
+            let dying = session(&stage, &loaded);
+            dying.process.dies_at(call, moment);
+            assert!(dying.abort().is_err(), "{what}");
+            drop(dying);
+            stage.disk = stage.disk.reboot(Loss::Unsynced);
+            session(&stage, &loaded).abort().unwrap_or_else(|error| panic!("{what}: {error}"));
+            is_as_before(&stage, &loaded, &what);
+        }
+    }
+    assert!(calls > 10, "{calls} calls cannot be all of them");
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use provision::host::{Change, FakeProcess};
+use provision::host::{Change, FakeProcess, Moment};
 use provision::journal::{RunHistory, RunRecord, StateFolder};
 use provision::ops::{Loaded, OperationError, UpOutcome};
 use provision::plan::{Action, Plan};
 
+use super::world::World;
 use super::{Case, Desk, Stage, Way, Yes, holder, open, run, run_in};
 
 const OLD: &str = "kubernetes_version: v1.24.16\n";
@@ -74,10 +75,108 @@ fn components_are_replaced_phase_by_phase_and_node_by_node() {
         wanted.push(format!("h{node}/container/kube-scheduler"));
     }
     for node in 1..=5 {
+        // Its pods' first container is another.
+        wanted.push(format!("h{node}/restart-runtime"));
         wanted.push(format!("h{node}/container/kube-proxy"));
         wanted.push(format!("h{node}/unit/kubelet.service"));
     }
     assert_eq!(order, wanted);
+}
+
+/// One kubelet ends again and again, and one more finds nothing to run; another was stopped.
+fn kubelets_die(world: &World) {
+    for (name, machine) in world.machines.lock().unwrap().iter() {
+        let active = if name.as_str() == "h1" { "inactive" } else { "activating" };
+        machine.by_hand(|state| {
+            state.units.get_mut("kubelet.service").unwrap().active = active.into();
+            if name.as_str() == "h3" {
+                state.entries.remove(LINK);
+            }
+        });
+    }
+}
+
+const LINK: &str = "/opt/provision/kubelet/current";
+
+#[test]
+fn a_dead_kubelet_gets_the_new_version_in_its_turn_and_not_before_the_apiservers() {
+    let desk = Desk { between: kubelets_die, ..desk() };
+    let nodes = (1, 2);
+    let (_, plan) = planned(&desk, &Case { nodes, before: Some(nodes), ..FOUR_NODES });
+    for step in &plan.steps {
+        let Action::Change(changes) = &step.action else { continue };
+        let links = changes.iter().filter_map(|change| match change {
+            Change::Write { links, files, .. } => {
+                Some(links.iter().map(|link| &link.path).chain(files.iter().map(|file| &file.path)))
+            }
+            _ => None,
+        });
+        let is_kubelets = |path: &&String| *path == LINK || path.ends_with("/kubelet.service");
+        assert_eq!(links.flatten().find(is_kubelets), None, "{}", step.id);
+    }
+    let mut before = "h1/container/kube-apiserver".to_owned();
+    for node in ["h1", "h2", "h3"] {
+        let unit = format!("{node}/unit/kubelet.service");
+        assert!(
+            waits_for(&plan, &unit, &before) && waits_for(&plan, &unit, &format!("{node}/cordon")),
+            "{unit}: {plan}"
+        );
+        // Nobody is there who could end its pods.
+        assert!(!plan.steps.iter().any(|step| step.id.0 == format!("{node}/drain")), "{plan}");
+        before = format!("{node}/uncordon");
+    }
+    assert!(plan.to_string().contains("kubelet does not run, so that no pod could end"), "{plan}");
+}
+
+/// Whether no kubelet would start with another minor than all apiservers have.
+fn no_kubelet_is_newer(stage: &Stage<'_>) -> bool {
+    let lines = running(stage);
+    let is_old = |line: &&String| line.contains("kube-apiserver") && line.ends_with("v1.24.16");
+    !(lines.iter().any(|line| is_old(&line))
+        && lines.iter().any(|line| line.contains("Link") && line.contains("v1.25")))
+}
+
+#[test]
+fn dead_kubelets_survive_a_death_at_every_host_call_of_an_upgrade() {
+    let desk = Desk { between: kubelets_die, ..desk() };
+    let nodes = (1, 1);
+    let case = Case { name: "a minor with dead kubelets", nodes, before: Some(nodes), ..FOUR_NODES };
+    case.dies_at_every_host_call_on(&desk);
+    let (calls, ..) = case.undisturbed(&desk);
+    for call in 0..calls {
+        let (stage, loaded) = case.stage(&desk);
+        let process = FakeProcess::new();
+        process.dies_at(call, Moment::After);
+        let _ = stage.up(&loaded, &process);
+        assert!(no_kubelet_is_newer(&stage), "host call {call} of {calls}: {:?}", running(&stage));
+    }
+}
+
+#[test]
+fn a_worker_that_joins_in_an_upgrade_starts_after_the_apiservers() {
+    let desk = desk();
+    let (_, plan) = planned(&desk, &Case { nodes: (1, 1), before: Some((1, 0)), ..FOUR_NODES });
+    assert!(waits_for(&plan, "h2/unit/kubelet.service", "h1/container/kube-apiserver"), "{plan}");
+}
+
+/// Hosts in the order in which a component is replaced on them where everything of `h2` leads.
+fn in_turn(desk: Desk, case: &Case, component: &str) -> Vec<String> {
+    let desk = Desk { between: |world| *world.leader.lock().unwrap() = Some("h2"), ..desk };
+    let (_, plan) = planned(&desk, case);
+    let end = format!("/container/{component}");
+    replaced(&plan).iter().filter_map(|id| id.strip_suffix(&end).map(str::to_owned)).collect()
+}
+
+#[test]
+fn who_leads_is_replaced_last() {
+    for component in ["kube-controller-manager", "kube-scheduler"] {
+        assert_eq!(in_turn(desk(), &FOUR_NODES, component), ["h1", "h3", "h2"]);
+    }
+    // They have no leader.
+    assert_eq!(in_turn(desk(), &FOUR_NODES, "kube-apiserver"), ["h1", "h2", "h3"]);
+    let other = "system_images: {etcd: 'example.org/etcd:3.6.4-0'}\n";
+    let case = Case { before: Some((3, 0)), nodes: (3, 0), rest: ("", other), ..FOUR_NODES };
+    assert_eq!(in_turn(Desk::for_option(other), &case, "etcd"), ["h1", "h3", "h2"]);
 }
 
 /// Steps that may run at once, wave after wave.
@@ -235,7 +334,7 @@ fn a_half_done_upgrade_is_taken_back() {
     let (stage, loaded) = FOUR_NODES.stage(&desk);
     let before = running(&stage);
     let process = FakeProcess::new();
-    process.dies_at(70, provision::host::Moment::After);
+    process.dies_at(70, Moment::After);
     stage.up(&loaded, &process).unwrap_err();
     assert_ne!(running(&stage), before, "it died before anything was replaced");
     back(&desk, &stage, &FOUR_NODES, &FakeProcess::new()).1.unwrap();

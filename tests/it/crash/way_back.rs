@@ -12,6 +12,7 @@ use provision::plan::Plan;
 use provision::state::{ObservedEntry, SnapshotRecord};
 use serde_json::json;
 
+use super::snapshots::session;
 use super::upgrade::{replaced, running};
 use super::{Desk, Stage, Way, Yes, go};
 
@@ -178,6 +179,51 @@ fn a_rollback_with_a_snapshot_survives_a_death_at_every_host_call() {
         }
     }
     assert!(calls > 20, "{calls} calls cannot be all of them");
+}
+
+#[test]
+fn the_snapshot_of_a_rollback_that_died_is_given_up_and_the_rollback_goes_on_without_it() {
+    let desk = desk();
+    let stage = upgraded(&desk, 1);
+    let process = FakeProcess::new();
+    with_snapshot(&stage, 1, &process).unwrap();
+    let old = desk.load_with(1, 0, OLD);
+    let mut given_up = 0;
+    for call in 0..process.calls() {
+        let what = format!("host call {call}");
+        let mut stage = upgraded(&desk, 1);
+        let dying = FakeProcess::new();
+        dying.dies_at(call, Moment::After);
+        assert!(with_snapshot(&stage, 1, &dying).is_err(), "{what}");
+        stage.disk = stage.disk.reboot(Loss::Unsynced);
+        match session(&stage, &old).abort() {
+            Ok(intent) => assert!(intent.back_to.is_some(), "{what}"),
+            Err(OperationError::Snapshot(SnapshotError::TooLate { .. } | SnapshotError::NotUnderWay)) => continue,
+            Err(other) => panic!("{what}: {other}"),
+        }
+        given_up += 1;
+        holds(&stage, "after");
+        back(&stage, 1, &FakeProcess::new(), &Way::Back(None)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        holds(&stage, "after");
+        assert!(running(&stage).iter().all(|line| !line.contains("1.25.4")), "{what}: {:?}", running(&stage));
+    }
+    assert!(given_up >= 4, "given up {given_up} times");
+}
+
+#[test]
+fn a_rollback_whose_data_cannot_be_made_replaces_nothing() {
+    let desk = desk();
+    let stage = upgraded(&desk, 1);
+    let before = running(&stage);
+    for machine in stage.world.machines.lock().unwrap().values() {
+        machine.let_fail(&machine.state().containers["etcd"].spec.image.reference.0);
+    }
+    match with_snapshot(&stage, 1, &FakeProcess::new()) {
+        Err(OperationError::Incomplete { failed }) => assert_eq!(failed[0].0.0, "h1/etcd/prepare"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(running(&stage), before);
+    holds(&stage, "after");
 }
 
 #[test]

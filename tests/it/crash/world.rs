@@ -36,6 +36,8 @@ pub struct World {
     pub broken: Arc<Mutex<BTreeMap<String, String>>>,
     /// Days since [`super::NOW`].
     pub days: Arc<Mutex<i64>>,
+    /// The node whose etcd and controller-manager lead.
+    pub leader: Arc<Mutex<Option<&'static str>>>,
     /// Requests in which an eviction is still refused, by the budget that refuses.
     pub held: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -186,6 +188,10 @@ impl World {
         let left = held.get_mut(&name).filter(|left| **left > 0)?;
         *left -= 1;
         Some(name)
+    }
+
+    fn leads(&self, node: &NodeName) -> bool {
+        *self.leader.lock().unwrap() == Some(node.as_str())
     }
 
     /// Whether the API holds an object.
@@ -433,7 +439,12 @@ impl FakeEndpoints {
 impl ReadEndpoints for FakeEndpoints {
     fn etcd_members(&self) -> BoxFuture<'_, Result<BTreeMap<String, ObservedEtcdMember>, EndpointError>> {
         let member = |node: NodeName| {
-            let member = ObservedEtcdMember { id: node.to_string(), peer_urls: Vec::new(), started: true };
+            let member = ObservedEtcdMember {
+                id: node.to_string(),
+                peer_urls: Vec::new(),
+                started: true,
+                leads: self.world.leads(&node),
+            };
             (node.to_string(), member)
         };
         let members = self.vitals("listing members").and_then(|vitals| {
@@ -499,7 +510,13 @@ impl ReadEndpoints for FakeEndpoints {
             // Whoever leads has renewed it since it was read last.
             for key in keys.iter().filter(|key| key.kind == "Lease") {
                 let renewed = RENEWALS.fetch_add(1, Ordering::Relaxed).to_string();
-                found.insert(key.clone(), json!({"spec": {"renewTime": renewed}}));
+                let holder = self
+                    .world
+                    .leader
+                    .lock()
+                    .unwrap()
+                    .map(|node| format!("{node}_1a2b3c4d-5e6f-4711-8152-3e4f5a6b7c8d"));
+                found.insert(key.clone(), json!({"spec": {"renewTime": renewed, "holderIdentity": holder}}));
             }
             found
         });

@@ -5,7 +5,7 @@
 state=/var/lib/state
 name=${0##*/}
 case $name:${1-} in
-  docker:inspect | docker:logs | docker:events | docker:version | systemctl:show | socat:* | ss:* | sleep:* | grep:* | journalctl:*) ;;
+  docker:inspect | docker:logs | docker:events | docker:version | systemctl:show | socat:* | ctr:* | ss:* | sleep:* | grep:* | journalctl:*) ;;
   *)
     echo >>"$state/count"
     read -r cut <"$state/cut"
@@ -60,6 +60,11 @@ case $name in
   socat)
     /bin/cat >/dev/null
     if healthy; then printf 'HTTP/1.0 200 OK\r\n\r\n'; else printf 'HTTP/1.0 500 Internal\r\n\r\n[-]etcd failed: reason withheld\n'; fi ;;
+  ctr)
+    case "$*" in *'-d id==cri') printf 'Error:\n        Code:        Unknown\n        Message:     no such key\n'; exit ;; esac
+    if healthy; then status=ok; else status=error; fi
+    printf 'TYPE                    ID       PLATFORMS      STATUS\n'
+    printf 'io.containerd.grpc.v1   images   -              ok\nio.containerd.grpc.v1   cri      linux/amd64    %s    \n' $status ;;
   ss) for one in $(running); do echo "users:((\"x\",pid=$one,fd=3))"; done ;;
   systemctl)
     case $1 in

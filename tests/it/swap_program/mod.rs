@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 12] =
-    ["docker", "socat", "ss", "systemctl", "journalctl", "sleep", "mv", "cp", "rm", "sync", "cat", "grep"];
+const COMMANDS: [&str; 13] =
+    ["docker", "socat", "ss", "ctr", "systemctl", "journalctl", "sleep", "mv", "cp", "rm", "sync", "cat", "grep"];
 /// A process has a number, and a container's is found in its cgroup: here both are one.
 const OLD: &str = "1001";
 const NEW: &str = "1002";
@@ -238,6 +238,20 @@ fn one_that_listens_beside_stays_where_the_old_one_does_not_come_back() {
     fs::remove_file(machine.lib(&format!("state/containers/{OLD}/cannot-start"))).unwrap();
     machine.run("settle", 0);
     assert!(!machine.is_replaced());
+}
+
+#[test]
+fn containerd_is_believed_where_its_plugin_that_serves_kubelet_works() {
+    for new in [New::Good, New::NeverHealthy] {
+        let machine = Machine::new(Kind::Unit, new);
+        let intent = machine.read("provision/swap/x/intent").replace("probe http 80 /healthz", "probe runtime");
+        machine.write("provision/swap/x/intent", &intent);
+        machine.run("replace x", 0);
+        assert_eq!(machine.is_replaced(), new == New::Good, "{machine}");
+        let result = machine.read("provision/swap/x/result");
+        let reason = "containerd serves no pods: its plugin cri is error: no such key, after 0 s";
+        assert_eq!(result.contains(reason), new != New::Good, "{result}");
+    }
 }
 
 #[test]
