@@ -17,6 +17,7 @@ build: ## build the tool, target/release/provision
 lint: ## formatting, clippy, shellcheck, go vet
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --test bench -- -D warnings
 	shellcheck -x -a -P tests/lab tests/lab/lab
 	shellcheck tests/lab/host/* tests/lab/registry/usr/sbin/* tests/long.sh .ci/run
 	shellcheck -s sh src/host/*.sh templates/kubelet/service-route.sh

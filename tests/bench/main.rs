@@ -24,8 +24,11 @@ use upgrades::Asked;
 /// How often the short commands are measured; the middle value counts.
 const REPEATS: usize = 5;
 
+/// What adds its rows to the table.
+type Figures = fn(&mut Table);
+
 /// What can be measured, by name.
-const FIGURES: [(&str, fn(&mut Table)); 7] = [
+const FIGURES: [(&str, Figures); 7] = [
     ("help", help),
     ("one-node", one_node),
     ("three-nodes", three_nodes),

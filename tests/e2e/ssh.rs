@@ -18,7 +18,7 @@ use provision::host::{
 use provision::state::{ImageIdentity, ImageReference, ObservedEntry, Owner};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Lab, V1_34};
+use crate::harness::{Lab, V1_34, cache};
 
 struct LabHands(Arc<Lab>);
 
@@ -57,12 +57,6 @@ pub fn options(lab: &Lab, user: &str) -> SshOptions {
         connect_timeout: Duration::from_secs(20),
         keepalive: Duration::from_secs(15),
     }
-}
-
-/// Where the lab keeps what it has built.
-pub fn cache() -> PathBuf {
-    std::env::var_os("PROVISION_LAB_CACHE")
-        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/provision-lab"), PathBuf::from)
 }
 
 /// The pause image of the lab's bundle: its program waits until it is stopped.

@@ -16,8 +16,8 @@ use provision::state::{
 };
 use tokio::runtime::Runtime;
 
-use crate::harness::{AGNHOST, Lab, SECOND, V1_34, until};
-use crate::ssh::{cache, options};
+use crate::harness::{AGNHOST, Lab, SECOND, V1_34, cache, until};
+use crate::ssh::options;
 
 const NAME: &str = "swap-test";
 const RECORD: &str = "/etc/kubernetes/swap-test.yaml";

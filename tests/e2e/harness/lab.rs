@@ -10,6 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use super::tool::Tool;
 use super::{Ran, Registry, SECOND, prepared, run, run_with_input, until};
 
+/// Where the lab keeps what it has built.
+pub fn cache() -> PathBuf {
+    std::env::var_os("PROVISION_LAB_CACHE")
+        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/provision-lab"), PathBuf::from)
+}
+
 /// A lab of its own beside the one that people use. Only one exists at a time, on the whole machine.
 pub struct Lab {
     name: String,

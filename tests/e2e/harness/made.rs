@@ -105,7 +105,7 @@ fn header(kind: EntryType, mode: u32, size: usize) -> Header {
 
 /// The program that the lab has built for its images.
 fn busybox() -> PathBuf {
-    let parts = crate::ssh::cache().join("parts/busybox");
+    let parts = super::cache().join("parts/busybox");
     let part = fs::read_dir(&parts).expect("the lab's busybox").next().expect("a part").expect("a folder");
     part.path().join("root/bin/busybox")
 }

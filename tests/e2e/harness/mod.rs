@@ -13,7 +13,7 @@ pub mod tool;
 mod wait;
 
 pub use kubectl::Kubectl;
-pub use lab::Lab;
+pub use lab::{Lab, cache};
 pub use made::MadeBundle;
 pub use openapi::OpenApi;
 pub use picture::Picture;

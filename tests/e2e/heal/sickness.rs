@@ -119,7 +119,11 @@ pub fn apiserver_that_never_gets_ready() -> Sickness {
 pub fn kubelet_that_never_registers() -> Sickness {
     Sickness {
         name: "a kubelet that never registers",
-        arguments: Some(("kubelet", &["--hostname-override=another"])),
+        // The first one is the row's own.
+        arguments: Some((
+            "kubelet",
+            &["--container-runtime-endpoint=unix:///run/containerd/containerd.sock", "--hostname-override=another"],
+        )),
         planned: "replace kubelet.service",
         says: &["the old one is back", "node h1 has not reported since", "after 90 s"],
         ..Sickness::default()
