@@ -3,8 +3,8 @@
 use crate::harness::{Jobs, Kubectl, Lab, SECOND, V1_24, V1_25, until};
 
 /// Seconds of work of Jobs whose pods go with the others, and of one whose pod is waited for.
-const JOBS: [u32; 2] = [15, 75];
-const KEPT: [u32; 1] = [60];
+const JOBS: [u32; 2] = [15, 180];
+const KEPT: [u32; 1] = [40];
 
 #[test]
 fn one_node_becomes_the_next_minor_stays_it_after_a_reboot_and_goes_back() {

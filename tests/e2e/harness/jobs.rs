@@ -119,13 +119,16 @@ fn budget(name: &str) -> Value {
     })
 }
 
-/// A Job of one pod that says when it starts, when it is told to end before its time, and when it has done its work.
+/// A Job of one pod that says when it starts, when it is told to end before its time, and when it has done its work. One that
+/// finds on its host that its work was begun there goes on with it and is soon done.
 fn job(name: &str, seconds: u32) -> Value {
     let script = format!(
         "say() {{ echo \"$1 $HOSTNAME\" >>{FOLDER}/{name}; }}
          trap 'say told; exit 1' TERM
+         work={seconds}
+         case $(cat {FOLDER}/{name} 2>&1) in *told*) work=5 ;; esac
          say started
-         sleep {seconds} & wait $!
+         sleep $work & wait $!
          trap '' TERM
          say ended"
     );
