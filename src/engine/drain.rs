@@ -104,7 +104,9 @@ impl Drain<'_> {
         let mut state = self.state.lock().await;
         let gone = {
             let live = self.context.world.endpoints.pods_on(self.node).await?;
-            let live: BTreeSet<String> = live.iter().map(|pod| PodRef::of(pod).uid).collect();
+            // One that has come to its end while it waited stays.
+            let live = live.iter().filter(|pod| !plan::has_ended(pod));
+            let live: BTreeSet<String> = live.map(|pod| PodRef::of(pod).uid).collect();
             state.targets.retain(|uid, _| live.contains(uid));
             state.targets.is_empty()
         };

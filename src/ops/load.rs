@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::{self, Cluster};
 use crate::config;
-use crate::journal::Generation;
-use crate::release::{Catalog, Release};
+use crate::journal::{Generation, PinnedImage, Pins};
+use crate::release::{Catalog, Images, Release};
 
 use super::OperationError;
 use super::addons::Addons;
@@ -56,19 +56,21 @@ pub struct Loaded {
 
 /// Reads, parses, checks. All findings come at once. Add-ons at sites are still to be fetched: `fetch_addons`.
 pub fn load(setup: &Setup) -> Result<Loaded, OperationError> {
-    load_bytes(setup, &read(&setup.config)?, &setup.config.display().to_string())
+    load_bytes(setup, &read(&setup.config)?, &setup.config.display().to_string(), None)
 }
 
-/// Reads the configuration of a generation as it was applied. Paths in it count from `cluster.yml`, as they did then.
+/// Reads the configuration of a generation as it was applied, with the images of then: those that the catalog names may be
+/// others by now. Paths in it count from `cluster.yml`, as they did then.
 ///
 /// # Errors
 ///
 /// As for [`load`]; an add-on beside `cluster.yml` that has changed since is named, because its text of then is gone.
 pub fn load_generation(setup: &Setup, generation: &Generation) -> Result<Loaded, OperationError> {
-    load_bytes(setup, generation.config.as_bytes(), &format!("cluster.yml of generation {}", generation.number))
+    let origin = format!("cluster.yml of generation {}", generation.number);
+    load_bytes(setup, generation.config.as_bytes(), &origin, Some(&generation.lock.pins))
 }
 
-fn load_bytes(setup: &Setup, bytes: &[u8], origin: &str) -> Result<Loaded, OperationError> {
+fn load_bytes(setup: &Setup, bytes: &[u8], origin: &str, pins: Option<&Pins>) -> Result<Loaded, OperationError> {
     let catalog = catalog(setup)?;
     let input = |findings: config::Findings| OperationError::Input(findings.to_string());
     let base = setup.config.parent().unwrap_or(Path::new("")).to_owned();
@@ -80,12 +82,26 @@ fn load_bytes(setup: &Setup, bytes: &[u8], origin: &str) -> Result<Loaded, Opera
         (Err(findings), Ok(_)) | (Ok(()), Err(findings)) => return Err(input(findings)),
         (Err(findings), Err(more)) => return Err(input(findings.and(more))),
     };
-    let release = catalog.release_named(&cluster.version, |images| cluster.supply.names(images));
+    let names = |images: &Images| pins.into_iter().fold(cluster.supply.names(images), as_pinned);
+    let release = catalog.release_named(&cluster.version, names);
     let release = release.map_err(|error| OperationError::Input(error.to_string()))?;
     let addons = Addons::read(config, includes).map_err(input)?;
     cluster.addons = addons.objects(&cluster, &release)?;
     let text = String::from_utf8_lossy(bytes).into_owned();
     Ok(Loaded { text, cluster, release, addons, authorities, catalog, advice })
+}
+
+/// Each image that a generation has of the same name in the same store, with the tag of then.
+fn as_pinned(mut images: Images, pins: &Pins) -> Images {
+    for (key, store, image) in images.rows() {
+        let is_another = |pin: &&PinnedImage| pin.store == store && pin.reference.repository() == image.repository();
+        let mut pinned = pins.images.iter().filter(is_another).map(|pin| &pin.reference);
+        // Canal's objects are those of the catalog's line of Calico, and its images with them.
+        if let (false, Some(only), None) = (key.starts_with("canal_"), pinned.next(), pinned.next()) {
+            *image = only.clone();
+        }
+    }
+    images
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OperationError> {
@@ -105,4 +121,36 @@ pub fn catalog(setup: &Setup) -> Result<Catalog, OperationError> {
 pub(super) fn cluster_of(text: &str, catalog: &Catalog) -> Option<Cluster> {
     let context = cluster::Context { home: PathBuf::new(), base: PathBuf::new() };
     cluster::load(text.as_bytes(), "cluster.yml", catalog, &context).ok().map(|loaded| loaded.cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Digest, KubernetesVersion};
+    use crate::journal::Origin;
+    use crate::state::{ImageReference, ImageStore};
+
+    #[test]
+    fn a_generation_has_the_images_of_then_whatever_the_catalog_names_by_now() {
+        let pin = |store, reference: &str| PinnedImage {
+            store,
+            reference: ImageReference(reference.into()),
+            id: Digest::of(reference),
+            manifest: None,
+            origin: Origin::Registry(reference.into()),
+        };
+        let version = KubernetesVersion::parse("v1.24.17").unwrap();
+        let today = Catalog::shipped().unwrap().release(&version).unwrap().images;
+        let images = vec![
+            pin(ImageStore::Docker, "registry.k8s.io/etcd:3.5.21-0"),
+            pin(ImageStore::Docker, "registry.k8s.io/pause:3.6"),
+            pin(ImageStore::Containerd, "registry.k8s.io/coredns/coredns:v1.9.3"),
+            pin(ImageStore::Containerd, "docker.io/calico/node:v3.20.0"),
+            pin(ImageStore::Docker, "site.example/haproxy:2.6.12"),
+        ];
+        let mut wanted = today.clone();
+        wanted.etcd.0 = "registry.k8s.io/etcd:3.5.21-0".into();
+        wanted.coredns.0 = "registry.k8s.io/coredns/coredns:v1.9.3".into();
+        assert_eq!(as_pinned(today, &Pins { images, ..Pins::default() }), wanted);
+    }
 }

@@ -43,7 +43,7 @@ use crate::state::{HostSnapshot, ImageReference, ImageStore, Object, Observed, O
 
 pub use drain::{
     Blocked, BudgetState, DrainForecast, DrainInput, DrainWarning, Obstacle, PodRef, Stay, drain_steps, forecast,
-    is_cordon_seen, owners, tolerates_cordon, uncordon_step,
+    has_ended, is_cordon_seen, owners, tolerates_cordon, uncordon_step,
 };
 pub use inventory_steps::strangers;
 pub use label_steps::{LABEL_NAMESPACES, label_namespaces};

@@ -290,5 +290,15 @@ mod tests {
             assert_eq!(images.api_proxy.tag(), setting("HAPROXY"));
             assert_eq!(release.cni_plugins, format!("v{}", setting("CNI_PLUGINS")));
         }
+        let old = include_str!("../../tests/lab/catalog-etcd-3.5.21.yml");
+        let old = Catalog::shipped().unwrap().with_overlay(old).unwrap();
+        for minor in catalog.minors() {
+            let version = catalog.default_version(minor).unwrap();
+            let (mut usual, old) = (catalog.release(&version).unwrap(), old.release(&version).unwrap());
+            if minor.to_string() == "1.24" {
+                usual.images.etcd.0 = format!("registry.k8s.io/etcd:{}-0", setting("ETCD_OLD"));
+            }
+            assert_eq!(old, usual);
+        }
     }
 }

@@ -18,6 +18,11 @@ impl ImageReference {
             _ => "",
         }
     }
+
+    /// The name without its tag.
+    pub fn repository(&self) -> &str {
+        self.0.strip_suffix(self.tag()).and_then(|name| name.strip_suffix(':')).unwrap_or(&self.0)
+    }
 }
 
 impl ImageReference {
@@ -107,5 +112,8 @@ mod tests {
     fn a_port_is_no_tag() {
         assert_eq!(ImageReference("registry.example:5000/pause".into()).tag(), "");
         assert_eq!(ImageReference("registry.example:5000/pause:3.10".into()).tag(), "3.10");
+        for name in ["registry.example:5000/pause", "registry.example:5000/pause:3.10"] {
+            assert_eq!(ImageReference(name.into()).repository(), "registry.example:5000/pause");
+        }
     }
 }

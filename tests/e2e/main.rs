@@ -14,6 +14,7 @@ mod canal_calls;
 mod check_network;
 mod drain;
 mod drift;
+mod etcd_roll;
 mod first_cluster;
 mod heal;
 mod interrupted;

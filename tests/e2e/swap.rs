@@ -1,6 +1,8 @@
 //! Components replaced on a real host: a good one takes the place, a bad one does not, and whoever is killed at whatever
 //! moment, one of the two is left.
 
+mod power_cut;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,15 +24,17 @@ use crate::ssh::options;
 const NAME: &str = "swap-test";
 const RECORD: &str = "/etc/kubernetes/swap-test.yaml";
 const PORT: u16 = 18080;
+/// What the program that replaces a component changes something with.
+const COMMANDS: &str = "docker systemctl mv cp rm sync";
 
-/// The image for trying workloads, as an archive.
-fn agnhost() -> (ImageIdentity, Transfer) {
-    let version = AGNHOST.rsplit(':').next().unwrap();
-    let folder = std::fs::read_dir(cache().join(format!("parts/image-agnhost-{version}"))).unwrap().next().unwrap();
+/// An image that the lab has built, as an archive.
+fn built(reference: &str) -> (ImageIdentity, Transfer) {
+    let (name, version) = reference.rsplit('/').next().unwrap().split_once(':').unwrap();
+    let folder = std::fs::read_dir(cache().join(format!("parts/image-{name}-{version}"))).unwrap().next().unwrap();
     let folder: PathBuf = folder.unwrap().path();
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap().trim().to_owned();
     let archive = folder.join("image.tar");
-    let image = ImageIdentity { reference: ImageReference(AGNHOST.into()), id: Digest::parse(&read("id")).unwrap() };
+    let image = ImageIdentity { reference: ImageReference(reference.into()), id: Digest::parse(&read("id")).unwrap() };
     let transfer = Transfer {
         size: std::fs::metadata(&archive).unwrap().len(),
         digest: Digest::parse(&read("sha256")).unwrap(),
@@ -42,7 +46,7 @@ fn agnhost() -> (ImageIdentity, Transfer) {
 fn spec(arguments: &[&str]) -> ContainerSpec {
     ContainerSpec {
         name: NAME.into(),
-        image: agnhost().0,
+        image: built(AGNHOST).0,
         entrypoint: vec!["/agnhost".into()],
         arguments: arguments.iter().map(ToString::to_string).collect(),
         first_start_arguments: Vec::new(),
@@ -77,12 +81,50 @@ fn swap(spec: ContainerSpec, patience_seconds: u32, stays_seconds: u32) -> Chang
     Change::Swap(Box::new(Swap { replacement, reads: Vec::new(), files: vec![record], proof, patience_seconds }))
 }
 
+/// Tells the arguments of the only container of the component, which answers, and those in the record.
+fn the_container() -> String {
+    format!(
+        "set -- $(docker ps -aq --filter name={NAME}); [ $# = 1 ]; [ ! -e /var/lib/provision/swap/{NAME}/intent ]
+         state=$(docker inspect -f '{{{{.Name}}}} {{{{.State.Running}}}} {{{{.HostConfig.RestartPolicy.Name}}}}' $1)
+         [ \"$state\" = '/{NAME} true always' ] || {{ echo \"$state\" >&2; exit 1; }}
+         printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - TCP:127.0.0.1:{PORT},shut-none | grep -q '^HTTP/1.. 200 '
+         docker inspect -f '{{{{join .Args \" \"}}}}' $1; cat {RECORD}"
+    )
+}
+
 struct Subject {
     lab: Arc<Lab>,
     runtime: Runtime,
 }
 
 impl Subject {
+    /// A host with Docker, and nothing else of ours.
+    fn with_docker() -> Self {
+        let subject = Self { lab: Arc::new(Lab::empty("1", V1_34)), runtime: Runtime::new().unwrap() };
+        let packages = ["docker.io", "socat"].map(String::from).to_vec();
+        subject.make(&Change::InstallPackages(packages)).unwrap();
+        subject.lab.script("h1", "mkdir -p /etc/kubernetes");
+        subject
+    }
+
+    /// Puts an image on it that the lab builds.
+    fn load(&self, reference: &str) {
+        for bundle in ["workload", V1_34] {
+            self.lab.bundle(bundle);
+        }
+        let (image, payload) = built(reference);
+        let (reference, id) = (image.reference, Some(image.id));
+        self.make(&Change::LoadImage { store: ImageStore::Docker, reference, id, payload }).unwrap();
+    }
+
+    /// Starts the first container of the component.
+    fn run(&self, spec: ContainerSpec) {
+        self.lab.script("h1", &format!("printf %s '{}' >{RECORD}", spec.arguments.join(" ")));
+        let name = spec.name.clone();
+        self.make(&Change::CreateContainer(Box::new(spec))).unwrap();
+        self.make(&Change::StartContainer(name)).unwrap();
+    }
+
     fn make(&self, change: &Change) -> Result<(), HostError> {
         let started = Instant::now();
         let result = self.runtime.block_on(async {
@@ -96,16 +138,15 @@ impl Subject {
     /// The only container of the component, which runs and answers, with its own record.
     #[track_caller]
     fn the_one_that_runs(&self) -> String {
-        let script = format!(
-            "set -- $(docker ps -aq --filter name={NAME}); [ $# = 1 ]; [ ! -e /var/lib/provision/swap/{NAME}/intent ]
-             docker inspect -f '{{{{.Name}}}} {{{{.State.Running}}}} {{{{.HostConfig.RestartPolicy.Name}}}} {{{{join .Args \" \"}}}}' $1
-             cat {RECORD}"
-        );
-        let said = self.lab.script("h1", &script);
-        let (container, record) = said.trim().split_once('\n').unwrap();
-        let arguments = container.strip_prefix(&format!("/{NAME} true always ")).expect(container);
-        assert_eq!(arguments, record, "the record of another one");
-        arguments.to_owned()
+        self.what_runs(&the_container()).unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    /// What a script finds in each place that tells which of both is there: the same everywhere.
+    fn what_runs(&self, script: &str) -> Result<String, String> {
+        let said = self.lab.try_script("h1", script).result()?.stdout;
+        let mut places = said.lines();
+        let first = places.next().ok_or("nothing is told")?;
+        if places.all(|place| place == first) { Ok(first.to_owned()) } else { Err(format!("of both:\n{said}")) }
     }
 
     fn reverted(&self, change: &Change) -> (String, Vec<String>) {
@@ -125,17 +166,9 @@ impl Subject {
 
 #[test]
 fn a_container_is_replaced_or_its_old_one_is_back() {
-    let lab = Arc::new(Lab::empty("1", V1_34));
-    lab.command(&["bundle", "workload"]).succeeded();
-    let subject = Subject { lab, runtime: Runtime::new().unwrap() };
-    let (image, archive) = agnhost();
-    let packages = ["docker.io", "socat"].map(String::from).to_vec();
-    let (reference, id) = (image.reference, Some(image.id));
-    subject.make(&Change::InstallPackages(packages)).unwrap();
-    subject.make(&Change::LoadImage { store: ImageStore::Docker, reference, id, payload: archive }).unwrap();
-    subject.lab.script("h1", "mkdir -p /etc/kubernetes");
-    subject.make(&Change::CreateContainer(Box::new(good(1)))).unwrap();
-    subject.make(&Change::StartContainer(NAME.into())).unwrap();
+    let subject = Subject::with_docker();
+    subject.load(AGNHOST);
+    subject.run(good(1));
 
     subject.make(&swap(good(2), 20, 1)).unwrap();
     assert!(subject.the_one_that_runs().ends_with("--udp-port=2"));
@@ -170,23 +203,28 @@ fn what_fails_is_taken_back(subject: &Subject) {
     assert!(subject.the_one_that_runs().ends_with("--udp-port=2"));
 }
 
-/// The program is killed after each of its commands that change something, and what is left is ended at once.
-fn whatever_command_is_killed(subject: &Subject) {
-    let hook = format!(
-        r#"for name in docker mv cp rm sync; do
+/// Has a script run after the command of the program whose number is in `/run/cut`. Commands that change nothing do not count.
+fn hook(at_cut: &str) -> String {
+    format!(
+        r#"for name in {COMMANDS}; do
     cat >/usr/local/sbin/$name <<END
 #!/bin/sh
 /usr/bin/$name "\$@"
 code=\$?
 grep -qs provision-swap-replace /proc/self/cgroup || exit \$code
-echo >>/run/commands
-[ "\$(wc -l </run/commands)" != "\$(cat /run/cut)" ] || systemctl kill -s KILL provision-swap-replace-{NAME}
+case $name:\$1 in docker:inspect | docker:version | docker:events | docker:logs | systemctl:show) exit \$code ;; esac
+echo "$name \$*" >>/run/commands
+[ "\$(wc -l </run/commands)" != "\$(cat /run/cut)" ] || {at_cut}
 exit \$code
 END
     chmod 755 /usr/local/sbin/$name
 done"#
-    );
-    subject.lab.script("h1", &hook);
+    )
+}
+
+/// The program is killed after each of its commands that change something, and what is left is ended at once.
+fn whatever_command_is_killed(subject: &Subject) {
+    subject.lab.script("h1", &hook(&format!("/usr/bin/systemctl kill -s KILL provision-swap-replace-{NAME}")));
     let (mut current, mut cut) = (2, 0);
     loop {
         cut += 1;
@@ -202,7 +240,7 @@ done"#
             break;
         }
     }
-    subject.lab.script("h1", "cd /usr/local/sbin && rm docker mv cp rm sync");
+    subject.lab.script("h1", &format!("cd /usr/local/sbin && rm {COMMANDS}"));
 }
 
 fn a_power_cut_in_the_middle(subject: &Subject) {

@@ -1,6 +1,10 @@
 //! A cluster that becomes another version, and what runs on its hosts afterwards.
 
-use crate::harness::{Kubectl, Lab, SECOND, V1_24, V1_25, until};
+use crate::harness::{Jobs, Kubectl, Lab, SECOND, V1_24, V1_25, until};
+
+/// Seconds of work of Jobs whose pods go with the others, and of one whose pod is waited for.
+const JOBS: [u32; 2] = [15, 180];
+const KEPT: [u32; 1] = [40];
 
 #[test]
 #[ignore = "four minutes; `upgrade_served` upgrades four nodes and takes it back, and `heal` reboots"]
@@ -11,17 +15,23 @@ fn one_node_becomes_the_next_minor_stays_it_after_a_reboot_and_goes_back() {
     lab.edit_config(V1_24, V1_25);
     let tool = lab.tool().with_bundle(&lab.bundle(V1_25));
     tool.plan().expect(2).says("replace container kube-apiserver").says("drain h1").says("replace kubelet.service");
+    kubectl.await_nodes(&["h1"]);
+    let jobs = Jobs::begin(&lab, &kubectl, "there", &JOBS, &KEPT);
     tool.up().succeeded();
     runs_only(&lab, &kubectl, &["h1"], V1_25);
     tool.finds_nothing_to_do();
+    // Their node was emptied while some were at work.
+    assert!(jobs.have_ended_once(120 * SECOND) > 0);
 
     lab.command(&["reboot", "h1"]).succeeded();
     until("an empty plan after the reboot", 120 * SECOND, || tool.plans_nothing());
     kubectl.await_nodes(&["h1"]);
     runs_only(&lab, &kubectl, &["h1"], V1_25);
 
+    let jobs = Jobs::begin(&lab, &kubectl, "back", &JOBS, &KEPT);
     tool.run(&["rollback", "--yes"]).succeeded().says("back at generation 0001");
     runs_only(&lab, &kubectl, &["h1"], V1_24);
+    assert!(jobs.have_ended_once(120 * SECOND) > 0);
     lab.edit_config(V1_25, V1_24);
     tool.finds_nothing_to_do();
 }

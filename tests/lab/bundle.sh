@@ -120,6 +120,13 @@ bundle_kubernetes() {
     part "bundle-$version" build_bundle "${ITEMS[@]}"
 }
 
+# bundle_old_etcd: sets PART to etcd alone, for clusters that a catalog has start on it.
+bundle_old_etcd() {
+    local ITEMS=()
+    image_etcd "$ETCD_OLD"; add_image "registry.k8s.io/etcd:$ETCD_OLD-0"
+    part "bundle-etcd-$ETCD_OLD" build_bundle "${ITEMS[@]}"
+}
+
 # bundle_workload: sets PART to agnhost, an image for trying workloads.
 bundle_workload() {
     local ITEMS=()

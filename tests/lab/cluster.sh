@@ -119,9 +119,13 @@ need_build_room() {
     fi
 }
 
-# bundle_named NAME: a Kubernetes version's, or `workload`.
+# bundle_named NAME: a Kubernetes version's, `workload`, or the older etcd's.
 bundle_named() {
-    if [ "$1" = workload ]; then bundle_workload; else bundle_kubernetes "$1"; fi
+    case $1 in
+    workload) bundle_workload ;;
+    "etcd-$ETCD_OLD") bundle_old_etcd ;;
+    *) bundle_kubernetes "$1" ;;
+    esac
 }
 
 # has_bundle NAME: whether it is there, made of today's parts.
@@ -136,10 +140,10 @@ make_bundle() {
 
 command_bundle() {
     need_machine
-    if [ "$1" != workload ]; then
-        case " $KUBERNETES_KNOWN " in *" $1 "*) ;; *) die "$1 is not one that the lab builds: $KUBERNETES_KNOWN" ;; esac
-        need_build_room "$1"
-    fi
+    case " $KUBERNETES_KNOWN " in
+    *" $1 "*) need_build_room "$1" ;;
+    *) case $1 in workload | "etcd-$ETCD_OLD") ;; *) die "$1 is not one that the lab builds: $KUBERNETES_KNOWN" ;; esac ;;
+    esac
     has_bundle "$1" || with_lock build make_bundle "$1"
     printf '%s\n' "$BUNDLES/$1"
 }

@@ -12,6 +12,8 @@ HAPROXY=2.6.12
 # The Kubernetes that agnhost, the image for trying workloads, is taken from, and what it calls itself.
 AGNHOST_KUBERNETES=1.34.1
 AGNHOST=2.56
+# An etcd by itself, older than those that go with a Kubernetes: catalog-etcd-3.5.21.yml has clusters start on it.
+ETCD_OLD=3.5.21
 DEBIAN=bookworm
 
 etcd_for() {

@@ -8,7 +8,7 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::config::shown_lines;
 use crate::journal::{Generation, GenerationNumber, PinnedImage, Pins};
-use crate::state::{ImageReference, ImageStore};
+use crate::state::ImageStore;
 
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
@@ -64,11 +64,11 @@ fn pins(pins: &Pins) -> BTreeMap<(&'static str, String), String> {
             ImageStore::Containerd => "containerd image",
         };
         // Two tags of one repository are two images.
-        let is_sibling = |other: &&PinnedImage| {
-            other.store == image.store && repository(&other.reference) == repository(&image.reference)
-        };
+        let repository = image.reference.repository();
+        let is_sibling =
+            |other: &&PinnedImage| other.store == image.store && other.reference.repository() == repository;
         let (name, tag) = match pins.images.iter().filter(is_sibling).count() {
-            1 => (repository(&image.reference), image.reference.tag()),
+            1 => (repository, image.reference.tag()),
             _ => (image.reference.0.as_str(), ""),
         };
         ((kind, name.to_owned()), format!("{tag} {}", image.id).trim_start().to_owned())
@@ -77,12 +77,6 @@ fn pins(pins: &Pins) -> BTreeMap<(&'static str, String), String> {
         pins.files.iter().map(|file| (("file", file.name.clone()), format!("{} {}", file.version, file.digest)));
     let addons = pins.addons.iter().map(|addon| (("add-on", addon.name.clone()), addon.digest.to_string()));
     images.chain(files).chain(addons).collect()
-}
-
-/// The name without its tag.
-fn repository(reference: &ImageReference) -> &str {
-    let name = reference.0.as_str();
-    name.strip_suffix(reference.tag()).and_then(|name| name.strip_suffix(':')).unwrap_or(name)
 }
 
 /// Compared as written, so that a changed password shows as a change, and shown with its value hidden.

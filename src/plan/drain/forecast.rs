@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::pod::{controller, is_ending, is_finished, is_mirror, local_volumes};
+use super::pod::{controller, ends_by_itself, is_ending, is_finished, is_mirror, local_volumes};
 use super::warning::{DrainWarning, warnings};
 use super::{Blocked, BudgetState, Obstacle, PodRef, budget};
 use crate::base::NodeName;
@@ -129,8 +129,9 @@ fn budget_obstacle(input: &DrainInput<'_>, pod: &Value) -> Option<Obstacle> {
         [] => None,
         [budget] => {
             let state = BudgetState::of(budget);
-            let blocks = state.never || state.allowed == 0;
-            (blocks && !budget::exempts(budget, pod)).then_some(Obstacle::Budget(state))
+            let blocks = (state.never || state.allowed == 0) && !budget::exempts(budget, pod);
+            let obstacle = if ends_by_itself(pod) { Obstacle::AtWork(state) } else { Obstacle::Budget(state) };
+            blocks.then_some(obstacle)
         }
         ref several => {
             let names = several.iter().filter_map(|budget| budget["metadata"]["name"].as_str());

@@ -26,6 +26,8 @@ impl Blocked {
 pub enum Obstacle {
     /// Its budget allows no pod to go; [`BudgetState::never`] says whether that can change by waiting.
     Budget(BudgetState),
+    /// Its budget allows no pod to go, and it ends by itself: it is a Job's.
+    AtWork(BudgetState),
     /// Several budgets cover it, which the apiserver refuses whatever they allow.
     SeveralBudgets(Vec<String>),
     /// Nobody makes it anew, and `force` is not set. The owner is named where there was one.
@@ -39,7 +41,11 @@ pub enum Obstacle {
 impl Obstacle {
     /// Whether it may pass while the drain waits.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Budget(budget) if !budget.never)
+        match self {
+            Self::Budget(budget) => !budget.never,
+            Self::AtWork(_) => true,
+            Self::SeveralBudgets(_) | Self::NobodyMakesItAnew(_) | Self::LocalData(_) | Self::DaemonSet => false,
+        }
     }
 
     /// What the operator can do about it.
@@ -54,6 +60,12 @@ impl Obstacle {
             Self::Budget(BudgetState { namespace, .. }) => {
                 format!(
                     "see why pods are not healthy: kubectl -n {namespace} get pods -o wide; or raise `upgrade_strategy.node_drain_input.timeout`"
+                )
+            }
+            Self::AtWork(BudgetState { namespace, name, .. }) => {
+                format!(
+                    "raise `upgrade_strategy.node_drain_input.timeout`, or have it begin anew elsewhere: \
+                     kubectl -n {namespace} delete poddisruptionbudget {name}"
                 )
             }
             Self::SeveralBudgets(_) => format!("keep one of them: kubectl -n {namespace} get poddisruptionbudget"),
@@ -75,6 +87,7 @@ impl fmt::Display for Obstacle {
                 let BudgetState { wanted, healthy, .. } = budget;
                 write!(formatter, "{budget} lets no pod go now: it wants {wanted} healthy and has {healthy}")
             }
+            Self::AtWork(budget) => write!(formatter, "{budget} keeps it until its Job is done with it"),
             Self::SeveralBudgets(names) => {
                 write!(
                     formatter,

@@ -97,6 +97,17 @@ pub(super) fn is_finished(pod: &Value) -> bool {
     pod["status"]["phase"] == "Succeeded" || pod["status"]["phase"] == "Failed"
 }
 
+/// Whether a pod has run to its end and nobody takes it away: a drain leaves it. Kubernetes before 1.25 counts a Job's
+/// successes by such pods.
+pub fn has_ended(pod: &Value) -> bool {
+    is_finished(pod) && !is_ending(pod)
+}
+
+/// Whether a pod's part is over some day by itself: it is a Job's.
+pub(super) fn ends_by_itself(pod: &Value) -> bool {
+    controller(pod).is_some_and(|owner| owner.kind == "Job")
+}
+
 /// Names of volumes that go with the pod, but for those that it calls expendable.
 pub(super) fn local_volumes(pod: &Value) -> Vec<String> {
     let expendable = pod["metadata"]["annotations"][EXPENDABLE_ANNOTATION].as_str().unwrap_or_default();

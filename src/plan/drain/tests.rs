@@ -288,3 +288,43 @@ fn a_job_loses_no_pod_that_has_ended_and_one_that_works_is_made_anew() {
     // Nobody would go on with the work of a Job that is gone.
     assert_eq!(names(&run(&pods[2..], &[], &[], &DrainOptions::default()).evicted), Vec::<&str>::new());
 }
+
+#[test]
+fn a_budget_keeps_a_jobs_pod_until_it_has_ended_and_no_longer() {
+    let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum", "namespace": "team"}});
+    let pod = pod("sum-1", Some(("Job", "sum")));
+    let never = budget("sum", json!({"minAvailable": 1}), [0, 1, 1, 1]);
+    let forecast = run(&[pod], &[never], &[job], &DrainOptions::default());
+    assert_eq!(forecast.refusal(), None, "what ends by itself is waited for");
+    assert_eq!(
+        forecast.lines(),
+        [
+            "evicts no pod",
+            "waits: pod team/sum-1: PodDisruptionBudget team/sum keeps it until its Job is done with it; raise \
+             `upgrade_strategy.node_drain_input.timeout`, or have it begin anew elsewhere: \
+             kubectl -n team delete poddisruptionbudget sum",
+        ]
+    );
+}
+
+#[test]
+fn a_job_that_allows_no_more_failures_is_named() {
+    let job = |limit: u64, failed: u64| {
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum", "namespace": "team"},
+            "spec": {"backoffLimit": limit}, "status": {"failed": failed},
+        })
+    };
+    let told = |job: Value| {
+        let forecast = run(&[pod("sum-1", Some(("Job", "sum")))], &[], &[job], &DrainOptions::default());
+        forecast.lines()[1..].concat()
+    };
+    let warning = "warning: Job team/sum may fail: from Kubernetes 1.25 on its pod counts as failed, and its backoffLimit leaves 0";
+    assert_eq!(told(job(0, 0)), warning);
+    assert_eq!(told(job(2, 2)), warning);
+    assert_eq!(told(job(2, 1)), "");
+    let mut forgiving = job(0, 0);
+    let condition = json!({"type": "DisruptionTarget"});
+    forgiving["spec"]["podFailurePolicy"] = json!({"rules": [{"action": "Ignore", "onPodConditions": [condition]}]});
+    assert_eq!(told(forgiving), "");
+}

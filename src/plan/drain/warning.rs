@@ -23,6 +23,15 @@ pub enum DrainWarning {
     },
     /// Pods that end at once when they are told to, while others may still send them requests.
     NoPreStop(Vec<ObjectKey>),
+    /// Pods of a Job that go may be more failures than it allows.
+    JobMayFail {
+        /// The Job.
+        job: ObjectKey,
+        /// Its pods on the node that go.
+        pods: u64,
+        /// Failures that it allows and that have not happened yet.
+        allowed: u64,
+    },
     /// Fewer pods may go at a time than there are on the node.
     Turns {
         /// The budget.
@@ -49,6 +58,13 @@ impl fmt::Display for DrainWarning {
                     names.join(", ")
                 )
             }
+            Self::JobMayFail { job, pods, allowed } => {
+                let pods = if *pods == 1 { "its pod counts".to_owned() } else { format!("its {pods} pods count") };
+                write!(
+                    formatter,
+                    "{job} may fail: from Kubernetes 1.25 on {pods} as failed, and its backoffLimit leaves {allowed}"
+                )
+            }
             Self::Turns { budget, pods } => {
                 write!(formatter, "{budget} lets {} of its {pods} pods here go at a time", budget.allowed)
             }
@@ -69,6 +85,7 @@ pub(super) fn warnings(input: &DrainInput<'_>, going: &[&Value]) -> Vec<DrainWar
     if !sudden.is_empty() {
         warnings.push(DrainWarning::NoPreStop(sudden));
     }
+    warnings.extend(failing_jobs(input, going));
     warnings.extend(turns(input, going));
     warnings
 }
@@ -88,6 +105,32 @@ fn replicas(input: &DrainInput<'_>, going: &[&Value]) -> Vec<DrainWarning> {
         }
     };
     here.into_iter().filter_map(warning).collect()
+}
+
+/// Jobs that do not ask for evictions not to count.
+fn failing_jobs(input: &DrainInput<'_>, going: &[&Value]) -> Vec<DrainWarning> {
+    let mut here: BTreeMap<ObjectKey, u64> = BTreeMap::new();
+    for owner in going.iter().filter_map(|pod| controller(pod)).filter(|owner| owner.kind == "Job") {
+        *here.entry(owner).or_default() += 1;
+    }
+    let warning = |(key, pods): (ObjectKey, u64)| {
+        let job = input.owners.get(&key)?;
+        let allowed = job["spec"]["backoffLimit"].as_u64()?;
+        let allowed = allowed.saturating_sub(job["status"]["failed"].as_u64().unwrap_or_default());
+        let counts = pods > allowed && !forgives_evictions(job);
+        counts.then_some(DrainWarning::JobMayFail { job: key, pods, allowed })
+    };
+    here.into_iter().filter_map(warning).collect()
+}
+
+/// Whether a Job does not count pods that were evicted.
+fn forgives_evictions(job: &Value) -> bool {
+    let rules = job["spec"]["podFailurePolicy"]["rules"].as_array().into_iter().flatten();
+    let mut ignoring = rules.filter(|rule| rule["action"] == "Ignore");
+    ignoring.any(|rule| {
+        let conditions = rule["onPodConditions"].as_array().into_iter().flatten();
+        conditions.into_iter().any(|condition| condition["type"] == "DisruptionTarget")
+    })
 }
 
 fn turns(input: &DrainInput<'_>, going: &[&Value]) -> Vec<DrainWarning> {

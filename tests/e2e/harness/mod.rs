@@ -1,5 +1,6 @@
 //! What every scenario uses: hosts, the tool, kubectl, pictures of what is there, and waiting.
 
+mod jobs;
 mod kubectl;
 mod lab;
 mod made;
@@ -12,8 +13,9 @@ mod registry;
 pub mod tool;
 mod wait;
 
+pub use jobs::Jobs;
 pub use kubectl::Kubectl;
-pub use lab::{Lab, cache};
+pub use lab::{Lab, cache, checkout};
 pub use made::MadeBundle;
 pub use openapi::OpenApi;
 pub use picture::Picture;

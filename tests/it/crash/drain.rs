@@ -79,6 +79,13 @@ impl RunLog for NoLog {
 
 /// Runs a plan in a process, with a clock that moves only where somebody waits. What was waited for comes along.
 fn run(world: &World, plan: &Plan, process: &FakeProcess) -> (Outcome, Vec<String>) {
+    let waits = Waits::default();
+    let outcome = run_with(world, plan, process, &waits);
+    (outcome, waits.0.into_inner().unwrap())
+}
+
+/// The same, told to somebody who may do something about it.
+fn run_with(world: &World, plan: &Plan, process: &FakeProcess, events: &dyn EventSink) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let world = EngineWorld {
         epoch: Epoch::FIRST,
@@ -88,10 +95,9 @@ fn run(world: &World, plan: &Plan, process: &FakeProcess) -> (Outcome, Vec<Strin
         look: LookRequest::default(),
         patience: Duration::from_secs(300),
     };
-    let (waits, cancellation) = (Waits::default(), Cancellation::default());
-    let context = Context { world: &world, log: &NoLog, events: &waits, cancellation: &cancellation };
-    let outcome = runtime.block_on(engine::run(plan, &RunId("drain".into()), &context));
-    (outcome, waits.0.into_inner().unwrap())
+    let cancellation = Cancellation::default();
+    let context = Context { world: &world, log: &NoLog, events, cancellation: &cancellation };
+    runtime.block_on(engine::run(plan, &RunId("drain".into()), &context))
 }
 
 fn names(world: &World) -> Vec<String> {
@@ -119,6 +125,36 @@ fn a_pod_that_a_budget_keeps_is_asked_for_again_until_it_may_go() {
     let reason = "pod team/web-1: The disruption budget web needs 2 healthy pods and has 2 currently (and 1 more pods)";
     assert!(waits.iter().any(|wait| wait == reason), "{waits:?}");
     assert_eq!(names(&stage.world), Vec::<String>::new());
+}
+
+/// Ends a pod's work as soon as somebody waits.
+struct Finishes<'a>(&'a World);
+
+impl EventSink for Finishes<'_> {
+    fn emit(&self, event: Event) {
+        if let Event::StepWaits { .. } = event {
+            self.0.edit("Pod", "sum-1", "/status/phase", json!("Succeeded"));
+        }
+    }
+}
+
+#[test]
+fn a_jobs_pod_that_has_ended_while_its_budget_kept_it_stays() {
+    let desk = Desk::new();
+    let stage = stage(&desk, &[]);
+    stage.world.by_hand(
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum", "namespace": "team"}, "spec": {}}),
+    );
+    let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "sum", "controller": true}]);
+    let labels = json!({"app": "sum"});
+    stage
+        .world
+        .by_hand(pod_of(json!({"name": "sum-1", "namespace": "team", "labels": labels, "ownerReferences": owner})));
+    stage.world.held.lock().unwrap().insert("sum".into(), 1);
+    let events = Finishes(&stage.world);
+    let outcome = run_with(&stage.world, &around(&DrainOptions::default()), &FakeProcess::new(), &events);
+    assert_eq!((outcome.done, outcome.failed), (3, Vec::new()));
+    assert_eq!(names(&stage.world), ["sum-1"], "Kubernetes before 1.25 counts a Job's successes by its pods");
 }
 
 #[test]
