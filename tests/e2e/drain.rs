@@ -21,6 +21,7 @@ use crate::harness::tool::Tool;
 use crate::harness::{AGNHOST, Kubectl, Lab, SECOND, V1_34, until};
 
 #[test]
+#[ignore = "three minutes; `upgrade_served` drains nodes with a budget, and what stops a drain is tried against fakes"]
 fn a_drain_evicts_what_budgets_allow_names_what_they_forbid_and_leaves_the_operators_cordon() {
     let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();

@@ -294,7 +294,7 @@ fn probe(name: &str) -> Probe {
 }
 
 #[test]
-#[ignore = "the upgrade of one node and the repair of edited files replace each of them, and `heal` has them fail"]
+#[ignore = "the upgrade of four nodes and the repair of edited files replace each of them, and `heal` has them fail"]
 fn every_component_of_a_node_is_replaced_and_a_bad_kubelet_is_not() {
     let lab = Arc::new(Lab::prepared("1", V1_34));
     lab.tool().up().succeeded();
