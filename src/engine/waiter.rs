@@ -34,12 +34,12 @@ pub(super) async fn wait(
     halted: &AtomicBool,
 ) -> Result<(), StepError> {
     let started = Instant::now();
-    let renewals = Renewals::default();
+    let seen = Seen::default();
     let patience = match condition {
         Condition::Soaked { duration, .. } => context.world.patience + *duration,
         _ => context.world.patience,
     };
-    match poll_for(step, context, halted, patience, || probe(condition, started, &renewals, context)).await {
+    match poll_for(step, context, halted, patience, || probe(condition, started, &seen, context)).await {
         Err(StepError::TimedOut { seconds, reason }) => Err(explained(condition, Some(seconds), reason, context).await),
         Err(StepError::Hopeless(reason)) => Err(explained(condition, None, reason, context).await),
         result => result,
@@ -125,7 +125,7 @@ where
     }
 }
 
-async fn probe(condition: &Condition, started: Instant, renewals: &Renewals, context: &Context<'_>) -> Result<(), Not> {
+async fn probe(condition: &Condition, started: Instant, seen: &Seen, context: &Context<'_>) -> Result<(), Not> {
     let endpoints = &context.world.endpoints;
     match condition {
         Condition::EtcdHealthy(nodes) => {
@@ -147,7 +147,7 @@ async fn probe(condition: &Condition, started: Instant, renewals: &Renewals, con
         Condition::WorkloadReady { key, .. } => {
             let live = object(key, context).await?;
             workload(&live)?;
-            none_is_leaving(&live, context).await
+            pods_run_on(&live, &seen.pods, context).await
         }
         Condition::OnlyImagesMissing { key, images, .. } => {
             only_images_missing(&object(key, context).await?, images, context).await
@@ -159,12 +159,22 @@ async fn probe(condition: &Condition, started: Instant, renewals: &Renewals, con
             Some(port) => Ok(endpoints.listens(node, port).await?),
             None => Ok(()),
         },
-        Condition::Led => led(renewals, context).await,
+        Condition::Led => led(&seen.renewals, context).await,
     }
 }
 
-/// When leases were renewed, as seen first in this wait. Clocks of hosts and of this machine are not compared.
+/// What one wait has seen. Clocks of hosts and of this machine are not compared.
+#[derive(Default)]
+struct Seen {
+    renewals: Renewals,
+    pods: Running,
+}
+
+/// When leases were renewed, as seen first.
 type Renewals = Mutex<BTreeMap<&'static str, String>>;
+
+/// By a pod's uid, how often its containers were started again, and since when it is seen to run on.
+type Running = Mutex<BTreeMap<String, (u64, Instant)>>;
 
 /// Whoever leads renews its lease every two seconds (`--leader-elect-retry-period`); one that has ended leaves it as it is.
 async fn led(renewals: &Renewals, context: &Context<'_>) -> Result<(), Not> {
@@ -208,18 +218,48 @@ async fn soaked(nodes: &[NodeName], duration: Duration, started: Instant, contex
     if left.is_zero() { Ok(()) } else { Err(Not::Yet("all is well so far".into())) }
 }
 
-/// A DaemonSet counts a pod that is being replaced as ready until it has gone.
-async fn none_is_leaving(live: &Value, context: &Context<'_>) -> Result<(), Not> {
-    if live["kind"] != "DaemonSet" {
+/// A DaemonSet counts a pod that is being replaced as ready until it has gone, and kubelet takes a container without a probe for
+/// ready in the moment in which it starts, be it that it ends at once each time.
+async fn pods_run_on(live: &Value, running: &Running, context: &Context<'_>) -> Result<(), Not> {
+    if live["kind"] == "Job" {
         return Ok(());
     }
     let pods = context.world.endpoints.pods(live).await?;
-    match pods.iter().find(|pod| !pod["metadata"]["deletionTimestamp"].is_null()) {
-        Some(pod) => {
-            Err(Not::Yet(format!("pod {} is being replaced", pod["metadata"]["name"].as_str().unwrap_or_default())))
+    for pod in &pods {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let leaves = !pod["metadata"]["deletionTimestamp"].is_null();
+        if leaves && live["kind"] == "DaemonSet" {
+            return Err(Not::Yet(format!("pod {name} is being replaced")));
         }
-        None => Ok(()),
+        if !leaves && !has_run_on(pod, running) {
+            return Err(Not::Yet(format!("pod {name} to run on")));
+        }
     }
+    Ok(())
+}
+
+/// How long a pod must be seen to run whose containers do not all have a readiness probe.
+const UNPROBED: Duration = Duration::from_secs(3);
+/// And one that has ended by itself before: kubelet waits for ten seconds before it starts it the second time, and longer each
+/// time after that.
+const RESTARTED: Duration = Duration::from_secs(10);
+
+fn has_run_on(pod: &Value, running: &Running) -> bool {
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
+    let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
+    let restarts = statuses.filter_map(|status| status["restartCount"].as_u64()).sum();
+    let needed = match restarts {
+        0 if containers.into_iter().all(|container| container["readinessProbe"].is_object()) => return true,
+        0 => UNPROBED,
+        _ => RESTARTED,
+    };
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = running.entry(uid).or_insert_with(|| (restarts, Instant::now()));
+    if seen.0 != restarts {
+        *seen = (restarts, Instant::now());
+    }
+    seen.1.elapsed() >= needed
 }
 
 /// Pods that are admitted and lack nothing but images.
@@ -284,5 +324,40 @@ fn node_condition(node: &Value) -> Result<(), String> {
         Some(condition) if condition["status"] == "True" => Ok(()),
         Some(condition) => Err(condition["message"].as_str().unwrap_or("the node is not ready").to_owned()),
         None => Err("kubelet has not reported yet".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(probe: &Value, restarts: u64) -> Value {
+        json!({
+            "metadata": {"uid": "1"}, "spec": {"containers": [{"name": "main", "readinessProbe": probe}]},
+            "status": {"containerStatuses": [{"name": "main", "restartCount": restarts}]},
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_ends_each_time_it_is_started_never_runs_on() {
+        let (running, probe) = (Running::default(), Value::Null);
+        assert!(!has_run_on(&pod(&probe, 0), &running));
+        tokio::time::advance(UNPROBED).await;
+        assert!(has_run_on(&pod(&probe, 0), &running), "it has never ended");
+        for restarts in 1..4 {
+            tokio::time::advance(RESTARTED * 2).await;
+            assert!(!has_run_on(&pod(&probe, restarts), &running), "seen in the moment in which it was started");
+        }
+        tokio::time::advance(RESTARTED).await;
+        assert!(has_run_on(&pod(&probe, 3), &running));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_probe_has_found_ready_is_not_watched() {
+        let probe = json!({"httpGet": {"path": "/readyz", "port": 8181}});
+        assert!(has_run_on(&pod(&probe, 0), &Running::default()));
+        assert!(!has_run_on(&pod(&probe, 1), &Running::default()), "unless it has ended by itself");
     }
 }

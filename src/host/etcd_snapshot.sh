@@ -169,15 +169,24 @@ restore_folders() {
   case $stamp in */* | .*) fail "no stamp: $stamp" ;; esac
   data=/var/lib/etcd new=/var/lib/etcd/restored-$stamp old=/var/lib/etcd/before-restore-$stamp
 }
-# forget_given_up: what restores have prepared that were never begun.
+# forget_given_up: what restores have prepared that were never begun. By its name it is whole, so that loses its name first.
 forget_given_up() {
   for left in "$data"/restored-*; do
-    if [ -d "$left" ] && [ ! -d "$data/before-restore-${left#"$data"/restored-}" ]; then rm -rf "$left"; fi
+    [ -d "$left" ] || continue
+    whole=${left%.part}
+    if [ -d "$data/before-restore-${whole#"$data"/restored-}" ]; then continue; fi
+    if [ "$left" = "$whole" ]; then
+      rm -rf "$whole.part"
+      mv -T "$whole" "$whole.part"
+      sync "$data"
+    fi
+    rm -rf "$whole.part"
   done
 }
 
 # prepare_restore: stamp, name, image, size, digest, owner, member, its peer URL, all members, token. The member may run.
 # Kubernetes' caches must never see revisions again: they are raised, and what lies before is marked as compacted.
+# What is left on the disk must do for a member that runs, too.
 prepare_restore() {
   restore_folders
   begin
@@ -186,7 +195,7 @@ prepare_restore() {
   # A restore that is gone on with.
   if [ -d "$new" ] || [ -d "$old" ]; then return; fi
   forget_given_up
-  room "$data" $((size + spare))
+  room "$data" $((size + 2 * spare))
   mkdir "$new.part"
   trap 'rm -rf "$new.part"; end' EXIT
   attempt "restoring $database" once --network none -v "$database:/snapshot.db:ro" -v "$new.part:/new" \

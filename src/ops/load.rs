@@ -6,6 +6,7 @@ use crate::cluster::{self, Cluster};
 use crate::config;
 use crate::journal::{Generation, PinnedImage, Pins};
 use crate::release::{Catalog, Images, Release};
+use crate::state::ImageReference;
 
 use super::OperationError;
 use super::addons::Addons;
@@ -96,12 +97,21 @@ fn as_pinned(mut images: Images, pins: &Pins) -> Images {
     for (key, store, image) in images.rows() {
         let is_another = |pin: &&PinnedImage| pin.store == store && pin.reference.repository() == image.repository();
         let mut pinned = pins.images.iter().filter(is_another).map(|pin| &pin.reference);
-        // Canal's objects are those of the catalog's line of Calico, and its images with them.
-        if let (false, Some(only), None) = (key.starts_with("canal_"), pinned.next(), pinned.next()) {
-            *image = only.clone();
+        // Canal's objects are those of the catalog's line of Calico, and its images with them. An older minor of etcd does not
+        // read what a newer one has written.
+        let is_apart =
+            |only: &ImageReference| key.starts_with("canal_") || (key == "etcd" && minor(only) != minor(image));
+        match (pinned.next(), pinned.next()) {
+            (Some(only), None) if !is_apart(only) => *image = only.clone(),
+            _ => {}
         }
     }
     images
+}
+
+/// `3.5` of the tag `3.5.21-0`.
+fn minor(image: &ImageReference) -> Option<&str> {
+    image.tag().rsplit_once('.').map(|(minor, _)| minor)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OperationError> {
@@ -128,7 +138,7 @@ mod tests {
     use super::*;
     use crate::base::{Digest, KubernetesVersion};
     use crate::journal::Origin;
-    use crate::state::{ImageReference, ImageStore};
+    use crate::state::ImageStore;
 
     #[test]
     fn a_generation_has_the_images_of_then_whatever_the_catalog_names_by_now() {
@@ -151,6 +161,11 @@ mod tests {
         let mut wanted = today.clone();
         wanted.etcd.0 = "registry.k8s.io/etcd:3.5.21-0".into();
         wanted.coredns.0 = "registry.k8s.io/coredns/coredns:v1.9.3".into();
-        assert_eq!(as_pinned(today, &Pins { images, ..Pins::default() }), wanted);
+        let pins = Pins { images, ..Pins::default() };
+        assert_eq!(as_pinned(today.clone(), &pins), wanted);
+
+        let mut newer = today;
+        newer.etcd.0 = "registry.k8s.io/etcd:3.6.4-0".into();
+        assert_eq!(as_pinned(newer.clone(), &pins).etcd, newer.etcd, "its data cannot be read by 3.5");
     }
 }

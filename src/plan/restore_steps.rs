@@ -95,13 +95,12 @@ fn in_order(groups: impl Iterator<Item = Vec<Step>>, steps: &mut Vec<Step>) -> V
 }
 
 /// From the copies of the snapshot to data on every etcd host that only has to be put in its place; everything still runs.
-/// Groups of steps, each after all of the group before it.
+/// Groups of steps, each after all of the group before it: one member at a time, since it writes as much as a database beside
+/// one that serves.
 pub(super) fn preparation(cluster: &Cluster, restoration: &Restoration) -> Vec<Vec<Step>> {
-    let groups = [
-        restoration.lacking.iter().map(|node| copy(restoration, node)).collect(),
-        restoration.members.iter().map(|member| prepare(cluster, restoration, member)).collect(),
-    ];
-    groups.into_iter().filter(|group: &Vec<Step>| !group.is_empty()).collect()
+    let copies: Vec<Step> = restoration.lacking.iter().map(|node| copy(restoration, node)).collect();
+    let prepared = restoration.members.iter().map(|member| vec![prepare(cluster, restoration, member)]);
+    [copies].into_iter().filter(|group| !group.is_empty()).chain(prepared).collect()
 }
 
 /// From there to an etcd that serves the snapshot. Nothing of the control plane runs at their end.

@@ -94,8 +94,17 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     if moves.is_empty() && input.restoration.is_none() {
         return Vec::new();
     }
-    let mut edges = Edges::default();
-    let drained = prepare(input, plan, &moves, &mut edges);
+    staging::gently(input, plan);
+    let mut edges = Edges { before: staging::all(plan), ..Edges::default() };
+    let canaries = canaries(input, &moves);
+    plan.steps.extend(soak(input, &canaries));
+    let drained = kubelets::drained(input, plan, &moves);
+    for node in &drained {
+        kubelets::empty(input, node, plan);
+    }
+    if let Some(restoration) = input.restoration {
+        restore::prepare(input, restoration, plan, &mut edges);
+    }
     let has_api = matches!(input.observed.api, ObservedApi::Reached { .. });
     // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
     // node through.
@@ -104,67 +113,30 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     if nodes_first {
         snapshot(input, plan, &moves, &mut edges);
         leaders::wait_for(leaders::BEFORE_NODES, &drained, plan, &mut edges);
-        ends = nodes(input, plan, &moves, &drained, &mut edges);
+        ends = nodes(input, plan, &moves, &mut edges);
     }
     if let Some(restoration) = input.restoration {
         restore::data(input, restoration, plan, &mut moves, &mut edges);
     }
-    let served = control_planes(input, plan, &moves, nodes_first, &mut edges);
+    for phase in Phase::in_order(input, has_api) {
+        phase_steps(input, plan, &moves, phase, &mut edges);
+        if phase == Phase::Apiserver && input.history.goes_back {
+            restore::kubelets(input, plan, (&moves, nodes_first), &edges);
+        }
+    }
     if nodes_first {
         // What is read of workloads after this is what became of them.
         leaders::wait_for(leaders::AFTER_ALL, &drained, plan, &mut edges);
     } else {
-        if drained.is_empty() && !input.history.goes_back {
-            // Without pods that leave, nodes need apiservers, and no controllers.
-            ends = std::mem::replace(&mut edges.before, served);
-        }
         edges.require(&kubelets::newcomers(input, plan, &moves));
         leaders::wait_for(leaders::BEFORE_NODES, &drained, plan, &mut edges);
-        ends.extend(nodes(input, plan, &moves, &drained, &mut edges));
+        ends = nodes(input, plan, &moves, &mut edges);
     }
     ends.extend(edges.before.iter().cloned());
     edges.apply(plan);
     addons_last(plan, &ends);
     let shakes_pods = |step: &Move| matches!(step.phase, Phase::Apiserver | Phase::Node);
     if moves.iter().any(shakes_pods) { ends } else { Vec::new() }
-}
-
-/// What comes before all replacements. Gives the nodes that are emptied.
-fn prepare(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edges) -> Vec<NodeName> {
-    staging::gently(input, plan);
-    edges.before = staging::all(plan);
-    let canaries = canaries(input, moves);
-    plan.steps.extend(soak(input, &canaries));
-    let drained = kubelets::drained(input, plan, moves);
-    for node in &drained {
-        kubelets::empty(input, node, plan);
-    }
-    if let Some(restoration) = input.restoration {
-        restore::prepare(input, restoration, plan, edges);
-    }
-    drained
-}
-
-/// The phases of the control plane. Gives the ends of what comes up to the apiservers.
-fn control_planes(
-    input: &Input<'_>,
-    plan: &mut Plan,
-    moves: &[Move],
-    nodes_first: bool,
-    edges: &mut Edges,
-) -> Vec<StepId> {
-    let has_api = matches!(input.observed.api, ObservedApi::Reached { .. });
-    let mut served = Vec::new();
-    for phase in Phase::in_order(input, has_api) {
-        phase_steps(input, plan, moves, phase, edges);
-        if phase == Phase::Apiserver {
-            served.clone_from(&edges.before);
-            if input.history.goes_back {
-                restore::kubelets(input, plan, (moves, nodes_first), edges);
-            }
-        }
-    }
-    served
 }
 
 /// The replacements of one phase, with what has to come right before and right after them.
@@ -295,47 +267,33 @@ fn follow_ups<'a>(plan: &'a Plan, node: &'a NodeName, names: &'a [&'a str]) -> i
 }
 
 /// kubelet and kube-proxy, control planes first, as many nodes at once as `upgrade_strategy` allows. Gives the last step of
-/// each node. Where no pod has to leave, nothing serves less meanwhile: what works on one node comes to the other control
-/// planes at once, and to workers.
-fn nodes(input: &Input<'_>, plan: &Plan, moves: &[Move], drained: &[NodeName], edges: &mut Edges) -> Vec<StepId> {
-    let is_calm = drained.is_empty();
+/// each node.
+fn nodes(input: &Input<'_>, plan: &Plan, moves: &[Move], edges: &mut Edges) -> Vec<StepId> {
     let moved = |node: &&Node| is_moved(moves, node);
     let (workers, others): (Vec<&Node>, Vec<&Node>) =
         input.cluster.nodes.iter().filter(moved).partition(is_plain_worker);
-    let (canaries, rest) = workers.split_at(canaries(input, moves).len());
-    let (pioneer, others) = others.split_at(if is_calm { others.len().min(1) } else { 0 });
-    let group = |nodes: &[&Node], at_once: usize, edges: &mut Edges| group_steps(plan, moves, nodes, at_once, edges);
-    let mut ends = group(pioneer, 1, edges);
-    let proven = edges.before.clone();
-    ends.extend(group(others, if is_calm { others.len() } else { 1 }, edges));
-    if is_calm {
-        edges.before = proven;
-    }
-    ends.extend(group(canaries, 1, edges));
-    if !canaries.is_empty() && plan.has(&StepId(SOAK.into())) {
-        edges.follow(vec![StepId(SOAK.into())]);
-    }
-    ends.extend(group(rest, input.cluster.upgrade.batch(workers.len()), edges));
-    if !ends.is_empty() {
-        edges.before.clone_from(&ends);
-    }
-    ends
-}
-
-/// Some nodes, so many of them at once; what comes next comes after all of them. Gives their ends.
-fn group_steps(plan: &Plan, moves: &[Move], nodes: &[&Node], at_once: usize, edges: &mut Edges) -> Vec<StepId> {
-    let before = edges.before.clone();
-    let mut ends: Vec<Vec<StepId>> = Vec::new();
-    for (number, node) in nodes.iter().enumerate() {
-        edges.before = match number.checked_sub(at_once) {
-            Some(earlier) => ends[earlier].clone(),
-            None => before.clone(),
-        };
-        ends.push(node_steps(plan, moves, &node.name, edges));
-    }
-    let ends: Vec<StepId> = ends.into_iter().flatten().collect();
-    if !ends.is_empty() {
-        edges.before.clone_from(&ends);
+    let (first, rest) = workers.split_at(canaries(input, moves).len());
+    let mut ends = Vec::new();
+    for (group, at_once) in
+        [(others, 1), (first.to_vec(), 1), (rest.to_vec(), input.cluster.upgrade.batch(workers.len()))]
+    {
+        let is_canary = !group.is_empty() && group == first;
+        let before = edges.before.clone();
+        let mut group_ends: Vec<Vec<StepId>> = Vec::new();
+        for (number, node) in group.into_iter().enumerate() {
+            edges.before = match number.checked_sub(at_once) {
+                Some(earlier) => group_ends[earlier].clone(),
+                None => before.clone(),
+            };
+            group_ends.push(node_steps(plan, moves, &node.name, edges));
+        }
+        if !group_ends.is_empty() {
+            edges.before = group_ends.iter().flatten().cloned().collect();
+        }
+        ends.extend(group_ends.into_iter().flatten());
+        if is_canary && plan.has(&StepId(SOAK.into())) {
+            edges.follow(vec![StepId(SOAK.into())]);
+        }
     }
     ends
 }

@@ -13,9 +13,9 @@ pub(super) fn add(host: &HostInput<'_>, plan: &mut Plan) {
     for (name, swap) in &host.snapshot.swaps {
         let unit = host.id(&format!("unit/{name}.service"));
         let container = host.id(&format!("container/{name}"));
-        let runtime = host.id(rolling::RUNTIME);
-        // The runtime's step has no name of a component.
-        let is_its = |id: &StepId| *id == unit || *id == container || (name == "containerd" && *id == runtime);
+        // The runtime's steps have no name of a component.
+        let runtime = [rolling::RUNTIME, "runtime"].map(|step| host.id(step));
+        let is_its = |id: &StepId| *id == unit || *id == container || (name == "containerd" && runtime.contains(id));
         let told = told(swap);
         let own: Vec<StepId> = plan.steps.iter().map(|step| step.id.clone()).filter(is_its).collect();
         let swaps: Vec<StepId> = own.iter().filter(|id| plan.swaps(id)).cloned().collect();

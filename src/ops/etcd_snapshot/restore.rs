@@ -44,6 +44,7 @@ pub async fn restore_snapshot(
     let cluster = identity(input)?;
     let site = Site::open(input).await;
     let restoration = prepare(input, &site, &cluster, name, stamp(input, name)).await?;
+    refuse_second(folder, &site, name)?;
     let reached: Vec<NodeName> = site.hosts.keys().cloned().collect();
     let plan =
         restore_plan(&RestoreInput { cluster: &input.loaded.cluster, restoration: &restoration, reached: &reached });
@@ -84,6 +85,18 @@ fn refuse_other(folder: &StateFolder, name: &SnapshotName) -> Result<(), Snapsho
     match folder.state().restore() {
         Some(intent) if intent.back_to.is_some() && intent.snapshot == *name => {
             Err(SnapshotError::Unfinished(intent.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Members with the data of two snapshots would be one cluster that holds two things: once a member has its data, all others
+/// get the same.
+fn refuse_second(folder: &StateFolder, site: &Site<'_>, name: &SnapshotName) -> Result<(), SnapshotError> {
+    let hosts = site.restored();
+    match folder.state().restore() {
+        Some(intent) if intent.snapshot != *name && !hosts.is_empty() => {
+            Err(SnapshotError::TooLate { intent: intent.clone(), hosts })
         }
         _ => Ok(()),
     }

@@ -391,3 +391,31 @@ fn giving_a_restore_up_survives_a_death_at_every_host_call() {
     }
     assert!(calls > 10, "{calls} calls cannot be all of them");
 }
+
+#[test]
+fn once_a_member_has_its_data_no_other_snapshot_is_restored() {
+    let desk = Desk::new();
+    let loaded = desk.load(3, 0);
+    let (mut others, mut call) = (0, 0);
+    loop {
+        let mut stage = snapshotted(&desk, &loaded);
+        session(&stage, &loaded).save("second").unwrap();
+        let dying = session(&stage, &loaded);
+        dying.process.dies_at(call, Moment::After);
+        assert!(dying.restore("first", true).is_err());
+        drop(dying);
+        stage.disk = stage.disk.reboot(Loss::Unsynced);
+        match session(&stage, &loaded).restore("second", true) {
+            Ok(_) => assert!(held(&stage).iter().all(|held| *held == Some(Digest::of("after"))), "call {call}"),
+            Err(OperationError::Snapshot(SnapshotError::TooLate { intent, hosts })) => {
+                assert_eq!((intent.snapshot, hosts.len()), (name("first"), 1));
+                session(&stage, &loaded).restore("first", true).unwrap();
+                assert!(held(&stage).iter().all(|held| *held == Some(Digest::of("before"))));
+                break;
+            }
+            Err(other) => panic!("call {call}: {other}"),
+        }
+        (others, call) = (others + 1, call + 1);
+    }
+    assert!(others > 10, "only {others} calls before a member got its data");
+}

@@ -228,24 +228,6 @@ fn a_canary_goes_alone_and_is_watched_before_the_other_workers_follow() {
 }
 
 #[test]
-fn where_no_pod_has_to_leave_kubelets_follow_the_first_one_at_once() {
-    let desk = desk();
-    let to = "kubernetes_version: v1.25.4\nupgrade_strategy: {drain: false}\n";
-    let (_, plan) = planned(&desk, &Case { rest: (OLD, to), ..FOUR_NODES });
-    for node in ["h2", "h3", "h4"] {
-        let kubelet = format!("{node}/unit/kubelet.service");
-        assert!(waits_for(&plan, &kubelet, "h1/unit/kubelet.service"), "{node}: {plan}");
-        assert!(waits_for(&plan, &kubelet, "h3/container/kube-apiserver"), "{node}: {plan}");
-        for other in ["h2", "h3", "h4"] {
-            let other_kubelet = format!("{other}/unit/kubelet.service");
-            assert!(other == node || !waits_for(&plan, &kubelet, &other_kubelet), "{node}, {other}: {plan}");
-        }
-        let controllers = "h1/container/kube-controller-manager";
-        assert!(!waits_for(&plan, &kubelet, controllers), "{node}: {plan}");
-    }
-}
-
-#[test]
 fn an_upgrade_leaves_the_new_version_everywhere_and_nothing_to_do() {
     let desk = desk();
     let (stage, loaded) = FOUR_NODES.stage(&desk);
