@@ -1,7 +1,7 @@
 //! An upgrade and the way back, under requests that never stop.
 
 use crate::harness::probes::{self, Counted, Probes, Target};
-use crate::harness::{Kubectl, Lab, Ran, SECOND, V1_24, V1_25, until};
+use crate::harness::{Kubectl, Lab, Ran, V1_24, V1_25};
 use crate::upgrade::runs_only;
 
 const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
@@ -41,14 +41,14 @@ fn under_probes(lab: &Lab, kubectl: &Kubectl, run: impl FnOnce() -> Ran) -> Vec<
 /// An apiserver that ends at once, a proxy without another beside it, pods that do not serve on: each is counted.
 fn the_same_probes_see_what_is_stopped_by_hand(lab: &Lab, kubectl: &Kubectl) {
     let probes = Probes::start(lab, kubectl, "h4", &TARGETS);
-    lab.script("h1", "docker stop -t 0 kube-apiserver");
+    // Not the one that kubectl asks.
+    lab.script("h2", "docker stop -t 0 kube-apiserver");
     lab.script("h4", "docker restart -t 0 api-proxy");
     let pods = ["-n", "probe", "delete", "pods", "-l", "app=web", "--force", "--grace-period=0"];
     kubectl.run(&pods).succeeded();
     kubectl.await_pods("probe", "app=web", 3);
-    lab.script("h1", "docker start kube-apiserver");
-    until("the apiserver is back", 60 * SECOND, || kubectl.run(&["get", "--raw", "/readyz"]).result());
-    for counted in probes.stop() {
+    // A kept connection may be one to another apiserver.
+    for counted in probes.stop().iter().filter(|counted| !counted.kept) {
         assert!(counted.failed > 0, "all of {} answered", counted.total);
     }
 }
