@@ -6,7 +6,7 @@ use crate::cluster::{self, Cluster};
 use crate::config;
 use crate::journal::{Generation, PinnedImage, Pins};
 use crate::release::{Catalog, Images, Release};
-use crate::state::ImageReference;
+use crate::state::{ImageReference, etcd_minor};
 
 use super::OperationError;
 use super::addons::Addons;
@@ -99,19 +99,15 @@ fn as_pinned(mut images: Images, pins: &Pins) -> Images {
         let mut pinned = pins.images.iter().filter(is_another).map(|pin| &pin.reference);
         // Canal's objects are those of the catalog's line of Calico, and its images with them. An older minor of etcd does not
         // read what a newer one has written.
-        let is_apart =
-            |only: &ImageReference| key.starts_with("canal_") || (key == "etcd" && minor(only) != minor(image));
+        let is_apart = |only: &ImageReference| {
+            key.starts_with("canal_") || (key == "etcd" && etcd_minor(only.tag()) != etcd_minor(image.tag()))
+        };
         match (pinned.next(), pinned.next()) {
             (Some(only), None) if !is_apart(only) => *image = only.clone(),
             _ => {}
         }
     }
     images
-}
-
-/// `3.5` of the tag `3.5.21-0`.
-fn minor(image: &ImageReference) -> Option<&str> {
-    image.tag().rsplit_once('.').map(|(minor, _)| minor)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OperationError> {

@@ -52,7 +52,9 @@ pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
 pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
 pub use refusal::Refusal;
-pub use restore_steps::{Restoration, RestoreInput, abort_restore, is_stopped_for_restore, restore_snapshot};
+pub use restore_steps::{
+    Restoration, RestoreInput, abort_restore, is_stopped_for_restore, replaced_data, restore_snapshot,
+};
 pub use running_versions::RunningVersions;
 pub use snapshot_retention::{KEPT_SNAPSHOTS, is_way_back, superfluous};
 pub use snapshot_steps::{SnapshotMember, SnapshotSpec, snapshot_step};

@@ -169,7 +169,7 @@ impl Check<'_> {
 
     fn holds(&self, component: &str) -> bool {
         if component == "kubelet" {
-            return self.snapshot.units.get("kubelet.service").is_some_and(|unit| unit.active == "active");
+            return self.snapshot.has_active_kubelet();
         }
         self.snapshot.containers.get(component).is_some_and(|container| container.running)
     }

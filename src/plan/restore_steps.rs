@@ -25,6 +25,11 @@ pub struct Restoration {
     pub lacking: Vec<NodeName>,
 }
 
+/// Where each etcd host keeps the data that a restore replaces.
+pub fn replaced_data(stamp: &str) -> String {
+    format!("/var/lib/etcd/before-restore-{stamp}")
+}
+
 /// What a restore is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct RestoreInput<'a> {
@@ -210,7 +215,7 @@ fn restore(restoration: &Restoration, member: &SnapshotMember) -> Step {
         "asked for",
         Action::Change(vec![Change::RestoreSnapshot(prepared)]),
     );
-    let kept = format!("the old data is kept: /var/lib/etcd/before-restore-{stamp}");
+    let kept = format!("the old data is kept: {}", replaced_data(stamp));
     Step { details: vec![kept], ..step }
 }
 

@@ -94,17 +94,8 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     if moves.is_empty() && input.restoration.is_none() {
         return Vec::new();
     }
-    staging::gently(input, plan);
-    let mut edges = Edges { before: staging::all(plan), ..Edges::default() };
-    let canaries = canaries(input, &moves);
-    plan.steps.extend(soak(input, &canaries));
-    let drained = kubelets::drained(input, plan, &moves);
-    for node in &drained {
-        kubelets::empty(input, node, plan);
-    }
-    if let Some(restoration) = input.restoration {
-        restore::prepare(input, restoration, plan, &mut edges);
-    }
+    let mut edges = Edges::default();
+    let drained = prepare(input, plan, &moves, &mut edges);
     let has_api = matches!(input.observed.api, ObservedApi::Reached { .. });
     // A kubelet is never newer than an apiserver. On the way back it goes first, as long as there is an API to empty its
     // node through.
@@ -137,6 +128,21 @@ pub(super) fn order(input: &Input<'_>, plan: &mut Plan) -> Vec<StepId> {
     addons_last(plan, &ends);
     let shakes_pods = |step: &Move| matches!(step.phase, Phase::Apiserver | Phase::Node);
     if moves.iter().any(shakes_pods) { ends } else { Vec::new() }
+}
+
+/// What is to be done besides replacements, and what comes before all of them. Gives the nodes that are emptied.
+fn prepare(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edges) -> Vec<NodeName> {
+    staging::gently(input, plan);
+    edges.before = staging::all(plan);
+    plan.steps.extend(soak(input, &canaries(input, moves)));
+    let drained = kubelets::drained(input, plan, moves);
+    for node in &drained {
+        kubelets::empty(input, node, plan);
+    }
+    if let Some(restoration) = input.restoration {
+        restore::prepare(input, restoration, plan, edges);
+    }
+    drained
 }
 
 /// The replacements of one phase, with what has to come right before and right after them.

@@ -24,7 +24,7 @@ fn what_does_not_get_healthy_is_put_back_with_its_reason_and_stays_so_after_a_re
 }
 
 #[test]
-#[ignore = "ten minutes: each case waits until patience is over; the case above proves the way back"]
+#[ignore = "seven minutes: each case waits until patience is over; the case above proves the way back"]
 fn what_never_gets_healthy_is_put_back_too() {
     let mut patient = Patient::new("1");
     let cases = [image_that_hangs(), apiserver_that_never_gets_ready(), kubelet_that_never_registers()];

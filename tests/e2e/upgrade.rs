@@ -7,7 +7,7 @@ const JOBS: [u32; 2] = [15, 180];
 const KEPT: [u32; 1] = [40];
 
 #[test]
-#[ignore = "four minutes; `upgrade_served` upgrades four nodes and takes it back, and `heal` reboots"]
+#[ignore = "eight minutes; `upgrade_served` upgrades four nodes and takes it back, and `heal` reboots"]
 fn one_node_becomes_the_next_minor_stays_it_after_a_reboot_and_goes_back() {
     let lab = Lab::prepared("1", V1_24);
     lab.tool().up().succeeded();

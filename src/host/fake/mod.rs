@@ -52,8 +52,8 @@ impl FakeHost {
         self.machine().put_by_hand(path, bytes);
     }
 
-    /// Lets containers of an image fail from now on when they take part in a swap or make etcd's data, or a kubelet that a swap's proof asks
-    /// for by its version, or a unit that is restarted with other files.
+    /// Lets containers of an image fail from now on when they take part in a swap or make etcd's data, or a kubelet that a
+    /// swap's proof asks for by its version, or a unit that is restarted with other files.
     pub fn let_fail(&self, image_or_version: &str) {
         self.machine().failing.insert(image_or_version.to_owned());
     }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use super::SnapshotError;
 use super::abort::discard_unless_begun;
 use super::listing::Listed;
-use super::site::{Site, SnapshotInput, identity, old_data, run};
+use super::site::{Site, SnapshotInput, identity, run};
 use super::usable::objections;
 use super::verify::verify_on;
 use crate::base::NodeName;
@@ -15,7 +15,7 @@ use crate::engine::Outcome;
 use crate::event::Event;
 use crate::journal::StateFolder;
 use crate::ops::OperationError;
-use crate::plan::{Plan, Restoration, RestoreInput, SnapshotMember, restore_snapshot as restore_plan};
+use crate::plan::{Plan, Restoration, RestoreInput, SnapshotMember, replaced_data, restore_snapshot as restore_plan};
 use crate::state::{SnapshotCluster, SnapshotName, SnapshotRecord};
 
 /// Asks the operator whether everything after a snapshot may be lost.
@@ -69,7 +69,7 @@ pub async fn restore_snapshot(
     }
     folder.store_restore(None)?;
     let Restoration { record, stamp, .. } = restoration;
-    Ok(Restored { record, old_data: old_data(&stamp) })
+    Ok(Restored { record, old_data: replaced_data(&stamp) })
 }
 
 /// Why a run has not come to its end.

@@ -15,7 +15,7 @@ use crate::event::{Event, EventSink};
 use crate::host::{LookRequest, SharedHost};
 use crate::journal::{State, StateFolder};
 use crate::pki::{self, Bundle, PkiRequest, Renewal};
-use crate::plan::{Plan, SnapshotMember, SnapshotSpec, is_stopped_for_restore};
+use crate::plan::{Plan, SnapshotMember, SnapshotSpec, is_stopped_for_restore, replaced_data};
 use crate::state::{
     Component, HostSnapshot, Observed, ObservedEntry, ObservedHost, ObservedSwap, Owner, SNAPSHOT_FOLDER,
     SnapshotCluster, SnapshotName, SnapshotRecord, etcd_minor,
@@ -144,7 +144,7 @@ impl<'a> Site<'a> {
         };
         let mut failures: BTreeMap<NodeName, String> = connections.iter().filter_map(failed).collect();
         let hosts = connected(&connections);
-        let old_data = input.state.restore().map(|intent| old_data(&intent.stamp));
+        let old_data = input.state.restore().map(|intent| replaced_data(&intent.stamp));
         let mut site = Self { cluster, hosts, failures: BTreeMap::new(), looks: BTreeMap::new(), old_data };
         site.look().await;
         site.failures.append(&mut failures);
@@ -209,11 +209,6 @@ impl<'a> Site<'a> {
         let missing: Vec<String> = nodes.filter_map(|node| self.failures.get(node)).cloned().collect();
         if missing.is_empty() { Ok(()) } else { Err(SnapshotError::Unreachable(missing)) }
     }
-}
-
-/// Where a restore keeps the data that it replaces.
-pub(super) fn old_data(stamp: &str) -> String {
-    format!("/var/lib/etcd/before-restore-{stamp}")
 }
 
 /// Two looks: what there is, and then the texts of the records.
