@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -240,18 +241,20 @@ async fn pods_run_on(live: &Value, running: &Running, context: &Context<'_>) -> 
 
 /// How long a pod must be seen to run whose containers do not all have a readiness probe.
 const UNPROBED: Duration = Duration::from_secs(3);
-/// And one that has ended by itself before: kubelet waits for ten seconds before it starts it the second time, and longer each
-/// time after that.
+/// And one that has ended by itself soon after its start: kubelet waits for ten seconds before it starts it the second time, and
+/// longer each time after that.
 const RESTARTED: Duration = Duration::from_secs(10);
 
 fn has_run_on(pod: &Value, running: &Running) -> bool {
     let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
-    let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
-    let restarts = statuses.filter_map(|status| status["restartCount"].as_u64()).sum();
-    let needed = match restarts {
-        0 if containers.into_iter().all(|container| container["readinessProbe"].is_object()) => return true,
-        0 => UNPROBED,
-        _ => RESTARTED,
+    let statuses = || pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
+    let restarts = statuses().filter_map(|status| status["restartCount"].as_u64()).sum();
+    let needed = if statuses().any(ended_early) {
+        RESTARTED
+    } else if containers.into_iter().all(|container| container["readinessProbe"].is_object()) {
+        return true;
+    } else {
+        UNPROBED
     };
     let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -260,6 +263,15 @@ fn has_run_on(pod: &Value, running: &Running) -> bool {
         *seen = (restarts, Instant::now());
     }
     seen.1.elapsed() >= needed
+}
+
+/// Whether a container has ended so soon after its start that watching it may see it again. One that ran for longer would also
+/// outlive the watch: a reboot ended it, or a change of its node. Both times are of the same host's clock.
+fn ended_early(status: &Value) -> bool {
+    let last = &status["lastState"]["terminated"];
+    let time = |name: &str| last[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let ran = time("startedAt").zip(time("finishedAt")).map(|(start, end)| end.duration_since(start).unsigned_abs());
+    status["restartCount"].as_u64().unwrap_or_default() > 0 && ran.is_none_or(|ran| ran <= RESTARTED)
 }
 
 /// Pods that are admitted and lack nothing but images.
@@ -334,9 +346,14 @@ mod tests {
     use super::*;
 
     fn pod(probe: &Value, restarts: u64) -> Value {
+        pod_that_ran("2026-01-01T00:00:00Z", "2026-01-01T00:00:02Z", probe, restarts)
+    }
+
+    fn pod_that_ran(from: &str, to: &str, probe: &Value, restarts: u64) -> Value {
+        let last = json!({"terminated": {"startedAt": from, "finishedAt": to}});
         json!({
             "metadata": {"uid": "1"}, "spec": {"containers": [{"name": "main", "readinessProbe": probe}]},
-            "status": {"containerStatuses": [{"name": "main", "restartCount": restarts}]},
+            "status": {"containerStatuses": [{"name": "main", "restartCount": restarts, "lastState": last}]},
         })
     }
 
@@ -359,5 +376,18 @@ mod tests {
         let probe = json!({"httpGet": {"path": "/readyz", "port": 8181}});
         assert!(has_run_on(&pod(&probe, 0), &Running::default()));
         assert!(!has_run_on(&pod(&probe, 1), &Running::default()), "unless it has ended by itself");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_served_for_long_before_it_ended_is_watched_no_longer_than_others() {
+        let pod = |probe: &Value, to: &str| pod_that_ran("2026-01-01T00:00:00Z", to, probe, 1);
+        let (running, later) = (Running::default(), "2026-01-01T00:01:00Z");
+        assert!(!has_run_on(&pod(&Value::Null, later), &running));
+        tokio::time::advance(UNPROBED).await;
+        assert!(has_run_on(&pod(&Value::Null, later), &running));
+        let probe = json!({"httpGet": {"path": "/readyz", "port": 8181}});
+        assert!(has_run_on(&pod(&probe, later), &Running::default()));
+        // After a power cut nobody knows.
+        assert!(!has_run_on(&pod(&probe, ""), &Running::default()));
     }
 }
