@@ -28,7 +28,7 @@ test: ## every test, those on the lab included
 	@for version in $(BUNDLES); do tests/lab/lab bundle $$version || exit 1; done
 	cargo test
 
-test-long: ## what `make test` leaves out; writes its result into docs/testing.md
+test-long: ## what `make test` leaves out, and all of healing; writes its result into docs/testing.md
 	tests/long.sh
 
 bench: ## the speed figures, on the lab

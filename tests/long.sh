@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the cases that `make test` leaves out, one after another, and writes what came of it into docs/testing.md,
-# between the two lines that mark the place.
+# Runs the cases that `make test` leaves out and all of healing, one after another, and writes what came of it into
+# docs/testing.md, between the two lines that mark the place.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,6 +10,14 @@ END='<!-- long: end -->'
 
 # binaries: the test programs, built if need be.
 binaries() { cargo test --no-run 2>&1 | tee /dev/stderr | sed -nE 's/^ *Executable .*\((.*)\)$/\1/p'; }
+
+# cases PROGRAM: what is ignored, and the other ways in which a replacement fails, so that all of them stand in one table.
+cases() {
+    {
+        "$1" --list --ignored --format terse
+        "$1" --list --format terse heal::
+    } | sed -n 's/: test$//p' | sort -u
+}
 
 revision() {
     local changed=''
@@ -38,12 +46,12 @@ failed=0
 programs=$(binaries)
 mkdir -p target/long
 for program in $programs; do
-    for case in $("$program" --list --ignored --format terse | sed -n 's/: test$//p'); do
+    for case in $(cases "$program"); do
         started=$SECONDS
         log=target/long/${case//::/.}.log
         echo "$case (log: $log)"
         result=passed
-        "$program" --exact "$case" --ignored --nocapture >"$log" 2>&1 </dev/null || {
+        "$program" --exact "$case" --include-ignored --nocapture >"$log" 2>&1 </dev/null || {
             result=failed
             failed=1
             tail -n 30 "$log"

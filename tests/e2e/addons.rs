@@ -15,6 +15,7 @@ fn objects_edited_or_deleted_by_hand_are_named_and_put_back_on_1_34() {
 }
 
 #[test]
+#[ignore = "two minutes; the same on 1.34 is above"]
 fn objects_edited_or_deleted_by_hand_are_named_and_put_back_on_1_24() {
     objects_are_put_back(V1_24);
 }

@@ -23,6 +23,7 @@ fn canals_objects_are_what_kubernetes_1_34_takes_and_its_pods_wait_only_for_imag
 }
 
 #[test]
+#[ignore = "a minute; the same on 1.34 is above"]
 fn canals_objects_are_what_kubernetes_1_24_takes_and_its_pods_wait_only_for_images() {
     waits_only_for_images(V1_24);
 }

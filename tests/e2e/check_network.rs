@@ -91,6 +91,7 @@ fn a_network_check_leaves_nothing_behind_however_it_ends() {
 }
 
 #[test]
+#[ignore = "a minute; three nodes of 1.34 are checked above"]
 fn one_node_of_the_oldest_version_is_checked_too() {
     let lab = cluster("1", V1_24);
     let ran = check(&lab, &[]).succeeded();

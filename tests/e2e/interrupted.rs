@@ -39,6 +39,7 @@ fn killed_after(lab: &Lab, events: usize) {
 }
 
 #[test]
+#[ignore = "two minutes; a death at every point of three nodes is tried against fakes"]
 fn the_first_start_of_three_etcd_members_survives_a_kill_between_any_two() {
     let lab = Lab::prepared("3", V1_34);
     for started in [1, 2] {
