@@ -1,4 +1,4 @@
-//! What a run that has failed gives back: nodes that it keeps pods from and that work.
+//! What a run that has failed or was stopped gives back: nodes that it keeps pods from and that work.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::actions::StepError;
 
 /// Whether a failure leaves its host as it was: the old component is back and has proven itself.
 pub(super) fn leaves_host_sound(error: &StepError) -> bool {
-    matches!(error, StepError::Host(HostError::Reverted { .. }) | StepError::Abandoned)
+    matches!(error, StepError::Host(HostError::Reverted { .. }) | StepError::Abandoned | StepError::Cancelled)
 }
 
 /// Nodes that were cordoned, whose cordon was to be lifted later, and on which nothing is broken.

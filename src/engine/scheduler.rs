@@ -69,7 +69,7 @@ pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
     }
     let given_up = running.len();
     drop(running);
-    if state.halted {
+    if state.halted || (context.cancellation.stops() && !context.cancellation.aborts()) {
         aftercare::uncordon(&aftercare::still_cordoned(plan, &state.done, &state.unsound), context).await;
     }
     let outcome = state.outcome(given_up, context);
@@ -125,7 +125,8 @@ impl<'a> Schedule<'a> {
                     self.done.insert(&step.id);
                 }
             }
-            Err(StepError::Abandoned) => self.abandoned += 1,
+            // What the operator has stopped has not failed.
+            Err(StepError::Abandoned | StepError::Cancelled) => self.abandoned += 1,
             Err(error) => {
                 let step = self.steps.get(id);
                 self.halted |= !step.is_some_and(|step| step.contained);
@@ -168,7 +169,7 @@ async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (St
             let event = Event::StepDone { step: step.id.clone(), milliseconds: milliseconds(started.elapsed()) };
             context.events.emit(event);
         }
-        Err(StepError::Abandoned) => {}
+        Err(StepError::Abandoned | StepError::Cancelled) => {}
         Err(error) => report(step, error, context).await,
     }
     (step.id.clone(), result)

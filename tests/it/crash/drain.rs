@@ -11,7 +11,7 @@ use provision::event::{Event, EventSink};
 use provision::host::{FakeProcess, LookRequest, Moment};
 use provision::kubeapi::{CORDONED_ANNOTATION, is_cordoned_by_us};
 use provision::ops::UpOutcome;
-use provision::plan::{Action, Plan, Step, drain_steps, uncordon_step};
+use provision::plan::{Action, Condition, Plan, Step, drain_steps, uncordon_step};
 use provision::state::SnapshotName;
 use serde_json::{Value, json};
 
@@ -80,12 +80,18 @@ impl RunLog for NoLog {
 /// Runs a plan in a process, with a clock that moves only where somebody waits. What was waited for comes along.
 fn run(world: &World, plan: &Plan, process: &FakeProcess) -> (Outcome, Vec<String>) {
     let waits = Waits::default();
-    let outcome = run_with(world, plan, process, &waits);
+    let outcome = run_with(world, plan, process, &waits, &Cancellation::default());
     (outcome, waits.0.into_inner().unwrap())
 }
 
 /// The same, told to somebody who may do something about it.
-fn run_with(world: &World, plan: &Plan, process: &FakeProcess, events: &dyn EventSink) -> Outcome {
+fn run_with(
+    world: &World,
+    plan: &Plan,
+    process: &FakeProcess,
+    events: &dyn EventSink,
+    cancellation: &Cancellation,
+) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let world = EngineWorld {
         epoch: Epoch::FIRST,
@@ -95,8 +101,7 @@ fn run_with(world: &World, plan: &Plan, process: &FakeProcess, events: &dyn Even
         look: LookRequest::default(),
         patience: Duration::from_secs(300),
     };
-    let cancellation = Cancellation::default();
-    let context = Context { world: &world, log: &NoLog, events, cancellation: &cancellation };
+    let context = Context { world: &world, log: &NoLog, events, cancellation };
     runtime.block_on(engine::run(plan, &RunId("drain".into()), &context))
 }
 
@@ -127,6 +132,70 @@ fn a_pod_that_a_budget_keeps_is_asked_for_again_until_it_may_go() {
     assert_eq!(names(&stage.world), Vec::<String>::new());
 }
 
+/// The operator who stops a run as soon as it waits for something.
+struct Impatient(Cancellation);
+
+impl EventSink for Impatient {
+    fn emit(&self, event: Event) {
+        if let Event::StepWaits { .. } = event {
+            self.0.request();
+        }
+    }
+}
+
+#[test]
+fn a_drain_that_the_operator_stops_has_not_failed_and_the_node_takes_pods_again() {
+    let desk = Desk::new();
+    let stage = stage(&desk, &["web-1", "web-2"]);
+    stage.world.held.lock().unwrap().insert("web".into(), usize::MAX);
+    let operator = Impatient(Cancellation::default());
+    let plan = around(&DrainOptions::default());
+    let outcome = run_with(&stage.world, &plan, &FakeProcess::new(), &operator, &operator.0);
+    assert_eq!((outcome.done, outcome.failed, outcome.skipped), (1, Vec::new(), 2));
+    assert!(outcome.cancelled);
+    assert!(stage.world.node("h1")["spec"]["unschedulable"].is_null());
+}
+
+/// A plan that watches the node for a minute.
+fn soak() -> Plan {
+    let condition = Condition::Soaked { nodes: vec![h1()], duration: Duration::from_secs(60) };
+    let [mut step, _] = drain_steps(&h1(), &DrainOptions::default());
+    step.action = Action::Wait(condition);
+    Plan { steps: vec![step], ..Plan::default() }
+}
+
+#[test]
+fn a_canary_is_watched_for_its_time() {
+    let desk = Desk::new();
+    let stage = stage(&desk, &[]);
+    let (outcome, waits) = run(&stage.world, &soak(), &FakeProcess::new());
+    assert_eq!((outcome.failed, waits), (Vec::new(), vec!["all is well so far".to_owned()]));
+}
+
+/// Takes the Node away as soon as somebody watches it.
+struct Loses<'a>(&'a World);
+
+impl EventSink for Loses<'_> {
+    fn emit(&self, event: Event) {
+        if let Event::StepWaits { .. } = event {
+            self.0.remove("Node", "h1");
+            self.0.machines.lock().unwrap()[&h1()].by_hand(|state| {
+                state.units.get_mut("kubelet.service").unwrap().active = "failed".into();
+            });
+        }
+    }
+}
+
+#[test]
+fn a_canary_that_is_lost_while_it_is_watched_stops_the_run() {
+    let desk = Desk::new();
+    let stage = stage(&desk, &[]);
+    let events = Loses(&stage.world);
+    let outcome = run_with(&stage.world, &soak(), &FakeProcess::new(), &events, &Cancellation::default());
+    let reasons: Vec<String> = outcome.failed.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["node h1 is gone"]);
+}
+
 /// Ends a pod's work as soon as somebody waits.
 struct Finishes<'a>(&'a World);
 
@@ -152,7 +221,13 @@ fn a_jobs_pod_that_has_ended_while_its_budget_kept_it_stays() {
         .by_hand(pod_of(json!({"name": "sum-1", "namespace": "team", "labels": labels, "ownerReferences": owner})));
     stage.world.held.lock().unwrap().insert("sum".into(), 1);
     let events = Finishes(&stage.world);
-    let outcome = run_with(&stage.world, &around(&DrainOptions::default()), &FakeProcess::new(), &events);
+    let outcome = run_with(
+        &stage.world,
+        &around(&DrainOptions::default()),
+        &FakeProcess::new(),
+        &events,
+        &Cancellation::default(),
+    );
     assert_eq!((outcome.done, outcome.failed), (3, Vec::new()));
     assert_eq!(names(&stage.world), ["sum-1"], "Kubernetes before 1.25 counts a Job's successes by its pods");
 }
