@@ -287,12 +287,19 @@ async fn up(connect: &Connect, lenience: Lenience, on_failure: Option<OnFailureC
     invocation.console.finish();
     if let Err(error @ OperationError::Incomplete { .. }) = &result
         && goes_back(on_failure, &invocation.loaded)
-        && folder.state().current().is_some()
+        && !cancellation.stops()
     {
         say_error(error);
+        if !ops::has_begun_upgrade(folder.state(), &invocation.loaded.catalog) {
+            say("Nothing is taken back: this run upgraded nothing.\n");
+            return Ok(exit::FAILED);
+        }
         say("Taking back what was upgraded.\n");
         folder.next_run(Holder::this_process(new_run()?))?;
-        go_back(connect, &mut folder, None, None, Manner { yes: true, ..manner }).await?;
+        // Hosts were changed, whatever keeps the way back from its end.
+        if let Err(error) = go_back(connect, &mut folder, None, None, Manner { yes: true, ..manner }).await {
+            say_error(&error);
+        }
         return Ok(exit::FAILED);
     }
     match result? {

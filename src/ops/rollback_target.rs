@@ -40,6 +40,13 @@ pub fn rollback_target<'a>(
     Ok(earlier)
 }
 
+/// Whether an upgrade was begun and not completed. A run that only mends what runs has nothing to be taken back: before the
+/// current generation ran another one, which nobody has asked for.
+pub fn has_begun_upgrade(state: &State, catalog: &Catalog) -> bool {
+    let upgrades = |aimed: &Generation, current| aimed.lock.back_to.is_none() && !is_same(aimed, current, catalog);
+    state.aimed().zip(state.current()).is_some_and(|(aimed, current)| upgrades(aimed, current))
+}
+
 /// What ran before a generation.
 fn before<'a>(state: &'a State, generation: &Generation) -> Result<&'a Generation, OperationError> {
     let meant = original(state, generation)?;

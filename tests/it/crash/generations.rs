@@ -126,3 +126,32 @@ fn a_rollback_over_a_new_worker_is_not_pointed_to_a_file_that_has_it() {
     assert!(text.contains("go back to a generation that has the same nodes: `provision history`"), "{text}");
     assert!(!text.contains("back into cluster.yml"), "{text}");
 }
+
+#[test]
+fn what_failed_is_taken_back_by_itself_only_where_it_is_an_upgrade() {
+    let desk = desk();
+    let stage = Stage::new(&desk);
+    let (old, patch) = (desk.load_with(1, 0, OLD), desk.load_with(1, 0, PATCH));
+    let begun = || ops::has_begun_upgrade(&state(&stage), &patch.catalog);
+    let fails = |loaded: &Loaded| match stage.up(loaded, &FakeProcess::new()) {
+        Err(OperationError::Incomplete { .. }) => {}
+        other => panic!("{other:?}"),
+    };
+    let never_ready = || stage.world.broken.lock().unwrap().insert("coredns".into(), "no such image".into());
+    never_ready();
+    fails(&old);
+    assert!(!begun(), "nothing ran before it");
+    stage.world.broken.lock().unwrap().clear();
+    stage.must(&old, "the cluster");
+    stage.must(&patch, "the upgrade");
+    never_ready();
+    stage.world.remove("Deployment", "coredns");
+    fails(&patch);
+    assert!(!begun(), "the upgrade before it was completed");
+    fails(&desk.load_with(1, 0, PATCH_WITH_COMMENT));
+    assert!(!begun(), "another way to write the same");
+    fails(&desk.load_with(1, 0, MINOR));
+    assert!(begun());
+    assert!(matches!(back(&stage, &patch, &FakeProcess::new()), Err(OperationError::Incomplete { .. })));
+    assert!(!begun(), "that is the way back itself");
+}
