@@ -197,6 +197,8 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
     let Rendered { resolved, etcd, desired } = rendered(input, &observed, (unpacked, &supplied), &completion)
         .or_else(|error| stop_on_errors(&findings).and(Err(error)))?;
     let history = history(input, &etcd);
+    let catalog = &input.loaded.catalog;
+    let installable: Vec<_> = catalog.minors().into_iter().filter_map(|minor| catalog.default_version(minor)).collect();
     let plan_input = plan::Input {
         cluster,
         desired: &desired,
@@ -210,6 +212,7 @@ fn conclude(input: &SurveyInput<'_>, seen: Seen, completion: Completion) -> Resu
         unlabelled: &way_back.unlabelled,
         restoration: input.restoration,
         snapshot: snapshot_spec(snapshot_name(input)?, input.loaded, input.state, &completion.bundle, &observed),
+        installable: &installable,
     };
     findings.extend(plan::leftovers(&plan_input));
     findings.extend(plan::way_out(&plan_input));

@@ -10,6 +10,7 @@ mod inventory_steps;
 mod label_steps;
 mod missing_image;
 mod object_difference;
+mod order;
 mod owned_fields;
 mod preflight;
 mod preflight_network;
@@ -125,6 +126,8 @@ pub struct Input<'a> {
     pub restoration: Option<&'a Restoration>,
     /// The snapshot that is taken before etcd or a minor changes; none where no etcd member was seen.
     pub snapshot: Option<SnapshotSpec>,
+    /// One version of each minor that can be installed.
+    pub installable: &'a [KubernetesVersion],
 }
 
 impl Input<'_> {
@@ -154,6 +157,7 @@ pub fn make(input: &Input<'_>) -> Plan {
     drain::leftover_cordons(input, &mut plan);
     keep_known_edges(&mut plan);
     refusal::circles(&mut plan);
+    order::sort(&mut plan);
     plan
 }
 

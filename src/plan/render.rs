@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, Plan, Refusal, Step};
+use super::{Action, Plan, Refusal, Step, order};
 
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,6 +19,7 @@ impl fmt::Display for Plan {
                 step_lines(step, formatter)?;
             }
         }
+        order_lines(self, formatter)?;
         for warning in &self.warnings {
             writeln!(formatter, "warning: {warning}")?;
         }
@@ -61,6 +62,18 @@ fn step_lines(step: &Step, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &step.details {
             writeln!(formatter, "      {line}")?;
         }
+    }
+    Ok(())
+}
+
+/// Hosts above say what each gets; here is what waits for what between them.
+fn order_lines(plan: &Plan, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let places = order::places(plan);
+    if !places.is_empty() {
+        writeln!(formatter, "order, once all hosts have what they need; what has the same number may come at once")?;
+    }
+    for (place, step) in places {
+        writeln!(formatter, "  {place:>3} {}: {}", host_of(step), step.title)?;
     }
     Ok(())
 }

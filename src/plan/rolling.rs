@@ -70,18 +70,21 @@ struct Move {
     is_proven: bool,
 }
 
+/// What a step replaces, by its name on its host; none where it replaces nothing.
+pub(super) fn replaced(step: &Step) -> Option<&str> {
+    let Action::Change(changes) = &step.action else { return None };
+    match changes.as_slice() {
+        [Change::StopContainer(name), Change::Write { .. }, Change::StartContainer(_)] => Some(name),
+        _ => changes.iter().find_map(|change| match change {
+            Change::Swap(swap) => Some(swap.replacement.name()),
+            _ => None,
+        }),
+    }
+}
+
 fn moves(plan: &Plan) -> Vec<Move> {
     let of = |step: &Step| {
-        let Action::Change(changes) = &step.action else { return None };
-        let host = step.host.clone()?;
-        let replaced = match changes.as_slice() {
-            [Change::StopContainer(name), Change::Write { .. }, Change::StartContainer(_)] => Some(name.as_str()),
-            _ => changes.iter().find_map(|change| match change {
-                Change::Swap(swap) => Some(swap.replacement.name()),
-                _ => None,
-            }),
-        };
-        let phase = Phase::of(replaced?);
+        let (host, phase) = (step.host.clone()?, Phase::of(replaced(step)?));
         Some(Move { id: step.id.clone(), host, phase, is_proven: plan.swaps(&step.id) })
     };
     plan.steps.iter().filter_map(of).collect()
@@ -135,6 +138,7 @@ fn prepare(input: &Input<'_>, plan: &mut Plan, moves: &[Move], edges: &mut Edges
     staging::gently(input, plan);
     edges.before = staging::all(plan);
     plan.steps.extend(soak(input, &canaries(input, moves)));
+    plan.warnings.extend(nobody_is_canary(input, moves));
     let drained = kubelets::drained(input, plan, moves);
     for node in &drained {
         kubelets::empty(input, node, plan);
@@ -279,9 +283,11 @@ fn nodes(input: &Input<'_>, plan: &Plan, moves: &[Move], edges: &mut Edges) -> V
     let (workers, others): (Vec<&Node>, Vec<&Node>) =
         input.cluster.nodes.iter().filter(moved).partition(is_plain_worker);
     let (first, rest) = workers.split_at(canaries(input, moves).len());
+    // Those too that an earlier run has brought so far: the share does not shrink with what is left.
+    let all_workers = input.cluster.nodes.iter().filter(is_plain_worker).count();
     let mut ends = Vec::new();
     for (group, at_once) in
-        [(others, 1), (first.to_vec(), 1), (rest.to_vec(), input.cluster.upgrade.batch(workers.len()))]
+        [(others, 1), (first.to_vec(), 1), (rest.to_vec(), input.cluster.upgrade.batch(all_workers))]
     {
         let is_canary = !group.is_empty() && group == first;
         let before = edges.before.clone();
@@ -317,6 +323,16 @@ fn canaries(input: &Input<'_>, moves: &[Move]) -> Vec<NodeName> {
     let workers = input.cluster.nodes.iter().filter(|node| is_moved(moves, node)).filter(is_plain_worker);
     let count = usize::try_from(input.cluster.upgrade.canary).unwrap_or(usize::MAX);
     workers.take(count).map(|node| node.name.clone()).collect()
+}
+
+fn nobody_is_canary(input: &Input<'_>, moves: &[Move]) -> Option<String> {
+    let moves_nodes = moves.iter().any(|step| step.phase == Phase::Node);
+    let is_meant = moves_nodes
+        && input.cluster.upgrade.canary > 0
+        && !input.cluster.nodes.iter().any(|node| is_plain_worker(&node));
+    is_meant.then(|| {
+        "`upgrade_strategy.canary` names nobody: canaries are nodes that are workers alone, and there are none".into()
+    })
 }
 
 const SOAK: &str = "cluster/soak";

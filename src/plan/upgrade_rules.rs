@@ -13,8 +13,12 @@ pub(super) fn add(input: &Input<'_>, plan: &mut Plan) {
     let Some(completed) = &input.history.completed else { return };
     let (completed, begun) = (completed.as_ref(), input.history.begun.as_ref());
     let running = RunningVersions::of(input.cluster, input.observed, &completed.version, begun);
-    let allowed = if input.history.goes_back { backward } else { forward };
-    plan.refusals.extend(allowed(&running, &input.cluster.version));
+    let to = &input.cluster.version;
+    plan.refusals.extend(if input.history.goes_back {
+        backward(&running, to)
+    } else {
+        forward(&running, to, input.installable)
+    });
     plan.refusals.extend(fixed(completed, input.cluster));
     plan.refusals.extend(moved(completed, input.cluster));
     plan.refusals.extend(unlabelled(input));
@@ -57,7 +61,7 @@ fn moved<'a>(was: &'a Cluster, is: &'a Cluster) -> impl Iterator<Item = Refusal>
 
 /// An apiserver may never skip a minor, and what a newer one has stored an older one may not be able to read
 /// (Kubernetes' version skew policy). A change that has ended half-way counts with both of its ends.
-fn forward(running: &RunningVersions, to: &KubernetesVersion) -> Option<Refusal> {
+fn forward(running: &RunningVersions, to: &KubernetesVersion, installable: &[KubernetesVersion]) -> Option<Refusal> {
     let RunningVersions { oldest_apiserver: oldest, newest } = running;
     let next = oldest.minor().0 + 1;
     let (reason, hint) = if to < newest {
@@ -67,7 +71,11 @@ fn forward(running: &RunningVersions, to: &KubernetesVersion) -> Option<Refusal>
     } else if to.minor().0 > next {
         let who = if running.are_several() { "one of the apiservers" } else { "the cluster" };
         let reason = format!("{who} runs {oldest}, and an apiserver may not skip a minor version");
-        (reason, format!("upgrade to a version of 1.{next} first, then minor by minor: kubernetes_version: v1.{next}"))
+        let first = match installable.iter().find(|version| version.minor().0 == next) {
+            Some(version) => format!("kubernetes_version: {version}"),
+            None => "the release catalog has none, and a --catalog file with its row may bring one".to_owned(),
+        };
+        (reason, format!("upgrade to a version of 1.{next} first, then minor by minor: {first}"))
     } else {
         return None;
     };
@@ -162,7 +170,7 @@ mod tests {
     }
 
     fn refused(from: &str, to: &str) -> Option<String> {
-        text(forward(&running(from, from), &parse(to)))
+        text(forward(&running(from, from), &parse(to), &[parse("v1.24.17"), parse("v1.25.4")]))
     }
 
     fn refused_back(from: &str, to: &str) -> Option<String> {
@@ -178,7 +186,12 @@ mod tests {
 
     #[test]
     fn a_skipped_minor_names_the_next_and_a_downgrade_names_rollback() {
-        assert!(refused("v1.24.17", "v1.26.0").unwrap().contains("kubernetes_version: v1.25"));
+        assert!(refused("v1.24.17", "v1.26.0").unwrap().ends_with(": kubernetes_version: v1.25.4"));
+        let without = refused("v1.25.4", "v1.34.1").unwrap();
+        assert!(
+            without.contains("a version of 1.26 first") && without.ends_with("with its row may bring one"),
+            "{without}"
+        );
         assert!(refused("v1.25.4", "v1.24.17").unwrap().contains("provision rollback"));
         assert!(refused("v1.24.17", "v1.24.3").unwrap().contains("provision rollback"));
     }
@@ -197,12 +210,12 @@ mod tests {
     fn what_has_ended_half_way_counts_with_both_of_its_ends() {
         let half = running("v1.24.17", "v1.25.4");
         // What was begun may be gone on with in either direction.
-        assert_eq!(text(forward(&half, &parse("v1.25.4"))), None);
+        assert_eq!(text(forward(&half, &parse("v1.25.4"), &[])), None);
         assert_eq!(text(backward(&half, &parse("v1.24.17"))), None);
         // Apiservers may not become older than kubelets by the order of an upgrade.
-        let reverted = text(forward(&half, &parse("v1.24.17"))).unwrap();
+        let reverted = text(forward(&half, &parse("v1.24.17"), &[])).unwrap();
         assert!(reverted.contains("a part of the cluster runs v1.25.4") && reverted.contains("provision rollback"));
-        assert!(text(forward(&half, &parse("v1.26.0"))).unwrap().contains("one of the apiservers runs v1.24.17"));
+        assert!(text(forward(&half, &parse("v1.26.0"), &[])).unwrap().contains("one of the apiservers runs v1.24.17"));
         assert!(text(backward(&half, &parse("v1.23.9"))).unwrap().contains("a part of the cluster runs v1.25.4"));
         assert!(text(backward(&half, &parse("v1.25.4"))).unwrap().contains("no way back"));
     }

@@ -1,7 +1,9 @@
 //! What cannot change on a cluster that runs is refused by name, before anything is touched.
 
+use provision::base::Minor;
 use provision::host::FakeProcess;
 use provision::ops::{Loaded, OperationError};
+use serde_json::{Value, json};
 
 use super::upgrade::running;
 use super::{Desk, Stage, cluster_file};
@@ -64,6 +66,45 @@ fn a_version_may_not_be_skipped_and_the_next_one_is_named() {
     stage.must(&desk.load_with(1, 0, "kubernetes_version: v1.24.17\n"), "the cluster");
     let text = refused(&stage, &desk.load_with(1, 0, "kubernetes_version: v1.34.1\n"));
     assert!(text.contains("an apiserver may not skip a minor version; upgrade to a version of 1.25 first"), "{text}");
+    let next = desk.load(1, 0).catalog.default_version(Minor(25)).unwrap();
+    assert!(text.contains(&format!("kubernetes_version: {next}")), "{text}");
+}
+
+#[test]
+fn what_a_drain_could_never_end_with_is_refused_with_its_pods_before_anything_is_replaced() {
+    let desk = Desk::of(&["v1.24.17", "v1.25.4"]);
+    let stage = Stage::new(&desk);
+    stage.must(&desk.load_with(1, 1, "kubernetes_version: v1.24.17\n"), "the cluster");
+    let pod = |name: &str, labels: Value, volumes: Value| {
+        let metadata = json!({ "name": name, "namespace": "team", "uid": name, "labels": labels });
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": "Running"},
+            "spec": {"nodeName": "h2", "volumes": volumes},
+        })
+    };
+    stage.world.by_hand(pod("alone", json!({}), json!([])));
+    stage.world.by_hand(pod("web", json!({"app": "web"}), json!([{"name": "cache", "emptyDir": {}}])));
+    stage.world.by_hand(json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "all", "namespace": "team", "generation": 1},
+        "spec": {"minAvailable": "100%", "selector": {"matchLabels": {"app": "web"}}},
+        "status": {"disruptionsAllowed": 0, "expectedPods": 1, "desiredHealthy": 1, "observedGeneration": 1},
+    }));
+    let file = "kubernetes_version: v1.25.4\n";
+    let loaded = desk.load_with(1, 1, file);
+    let text = refused(&stage, &loaded);
+    assert!(text.contains("drain h2: it would never end, however long it waits; do what is said below"), "{text}");
+    let Err(OperationError::Refused(plan)) = stage.up(&loaded, &FakeProcess::new()) else { panic!("it was refused") };
+    let plan = plan.to_string();
+    for line in [
+        "blocked: pod team/alone: ",
+        "blocked: pod team/web: ",
+        "PodDisruptionBudget team/all can never let a pod go: it wants 1 of 1 healthy",
+    ] {
+        assert!(plan.contains(line), "{line}: {plan}");
+    }
+    let way_out = format!("{file}upgrade_strategy: {{drain: false}}\n");
+    stage.must(&desk.load_with(1, 1, &way_out), "the way that the refusal names");
 }
 
 #[test]

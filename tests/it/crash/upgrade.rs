@@ -83,6 +83,39 @@ fn components_are_replaced_phase_by_phase_and_node_by_node() {
     assert_eq!(order, wanted);
 }
 
+#[test]
+fn a_plan_says_what_comes_in_which_place_and_lists_steps_behind_what_they_need() {
+    let desk = desk();
+    let (_, plan) = planned(&desk, &Case { nodes: (1, 1), before: Some((1, 1)), ..FOUR_NODES });
+    let mut seen: Vec<&str> = Vec::new();
+    for step in &plan.steps {
+        assert!(step.after.iter().all(|id| seen.contains(&&*id.0)), "{} stands before what it needs: {plan}", step.id);
+        seen.push(&step.id.0);
+    }
+    let text = plan.to_string();
+    let (_, order) = text.split_once("may come at once\n").expect("an order");
+    let order: Vec<&str> = order.lines().take_while(|line| line.starts_with("  ")).collect();
+    let wanted = [
+        "    1 cluster: take etcd snapshot before-upgrade",
+        "    2 h1: replace container kube-apiserver",
+        "    3 h1: replace container kube-controller-manager",
+        "    3 h1: replace container kube-scheduler",
+        "    4 h1: cordon h1",
+        "    5 h1: drain h1",
+        "    6 h1: write the runtime's configuration and restart containerd.service",
+        "    7 h1: replace container kube-proxy",
+        "    7 h1: replace kubelet.service",
+        "    8 h1: uncordon h1",
+        "    9 h2: cordon h2",
+        "   10 h2: drain h2",
+        "   11 h2: write the runtime's configuration and restart containerd.service",
+        "   12 h2: replace container kube-proxy",
+        "   12 h2: replace kubelet.service",
+        "   13 h2: uncordon h2",
+    ];
+    assert_eq!(order, wanted);
+}
+
 /// One kubelet ends again and again, and one more finds nothing to run; another was stopped.
 fn kubelets_die(world: &World) {
     for (name, machine) in world.machines.lock().unwrap().iter() {
