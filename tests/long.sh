@@ -29,7 +29,7 @@ revision() {
 replace() {
     local new=$PAGE.new
     awk -v begin="$BEGIN" -v end="$END" -v file="$1" '
-        $0 == begin {print; while ((getline line < file) > 0) print line; skipping = 1}
+        $0 == begin {print; while ((getline line < file) > 0) print line; print ""; skipping = 1}
         $0 == end {skipping = 0}
         !skipping' "$PAGE" >"$new"
     grep -qxF -- "$END" "$new"
@@ -59,9 +59,9 @@ for program in $programs; do
         # Cases in one are counted by their own line: `17 points`.
         details=$(sed -nE 's/^long: (.*)$/\1/p' "$log" | paste -sd';')
         printf '| %s | %s%s | %s |\n' "$case" "$result" "${details:+, $details}" "$((SECONDS - started))" >>"$results"
+        # After each of them: it takes hours, and may be ended.
+        replace "$results"
         echo "  $result after $((SECONDS - started)) s"
     done
 done
-echo >>"$results"
-replace "$results"
 exit "$failed"

@@ -61,15 +61,11 @@ fn make_map(kubectl: &Kubectl, name: &str) {
 /// and each host's only etcd is of that image.
 #[track_caller]
 fn members(lab: &Lab, version: &str) -> BTreeMap<String, (u64, u64)> {
-    let script = r#"
-        argument() { docker inspect -f '{{range .Args}}{{println .}}{{end}}' etcd | sed -n "s/^--$1=//p"; }
-        docker exec etcd /usr/local/bin/etcdctl --endpoints=https://127.0.0.1:2379 --cacert "$(argument trusted-ca-file)" \
-            --cert "$(argument cert-file)" --key "$(argument key-file)" endpoint status -w json
-    "#;
     let mut members = BTreeMap::new();
     let mut leaders = Vec::new();
     for host in HOSTS {
-        let status: Value = serde_json::from_str(&lab.script(host, script)).expect("JSON");
+        let answer = lab.etcdctl(host, "endpoint status -w json").succeeded();
+        let status: Value = serde_json::from_str(answer.text()).expect("JSON");
         let status = &status[0]["Status"];
         assert_eq!(status["version"], version, "{host}: {status}");
         let id = |field: &str| status["header"][field].as_u64().expect("an id");

@@ -31,8 +31,10 @@ fn what_never_gets_healthy_is_put_back_too() {
     for sickness in &cases {
         patient.suffers(sickness);
     }
-    patient.goes_back(&image_without_its_program(), &[]);
-    patient.goes_back(&network_that_never_gets_ready(), &["--step-timeout", "30"]);
+    patient.goes_back(&image_without_its_program(), &["--on-failure", "rollback"]);
+    let mut network = network_that_never_gets_ready();
+    network.config += "upgrade_strategy: {on_failure: rollback}\n";
+    patient.goes_back(&network, &["--step-timeout", "30"]);
     patient.recovers();
     println!("long: {} cases", cases.len() + 2);
 }
@@ -123,12 +125,14 @@ impl Patient {
         }
         self.is_healthy();
         tool.plan().expect(2).says(sickness.planned);
+        self.reboots();
+        self.is_healthy();
     }
 
     /// The same, with all of the generation taken back.
     fn goes_back(&mut self, sickness: &Sickness, options: &[&str]) {
         let tool = self.infect(sickness);
-        let up = tool.run(&[&["up", "--yes", "--on-failure", "rollback"], options].concat());
+        let up = tool.run(&[&["up", "--yes"], options].concat());
         assert!(up.has("Taking back what was upgraded."), "{up}");
         self.is_put_back(sickness, &tool, &up);
     }
@@ -146,17 +150,25 @@ impl Patient {
         }
     }
 
-    /// With its own file again nothing is to be done, before a reboot and after it.
+    /// All hosts at once.
+    fn reboots(&self) {
+        for host in &self.hosts {
+            self.lab.command(&["reboot", host]).succeeded();
+        }
+        self.is_served();
+    }
+
+    fn is_served(&self) {
+        until("the API is back", 120 * SECOND, || self.kubectl.run(&["get", "nodes"]).result());
+        let hosts: Vec<&str> = self.hosts.iter().map(String::as_str).collect();
+        self.kubectl.await_nodes(&hosts);
+    }
+
+    /// With its own file again nothing is left to be done.
     fn recovers(&self) {
         fs::write(self.lab.config(), &self.config).expect("cluster.yml");
         self.lab.tool().up().succeeded();
         self.lab.tool().finds_nothing_to_do();
-        for host in &self.hosts {
-            self.lab.command(&["reboot", host]).succeeded();
-        }
-        until("the API is back", 120 * SECOND, || self.kubectl.run(&["get", "nodes"]).result());
-        let hosts: Vec<&str> = self.hosts.iter().map(String::as_str).collect();
-        self.kubectl.await_nodes(&hosts);
         self.is_healthy();
     }
 }
@@ -233,8 +245,7 @@ impl Patient {
         });
         assert_eq!(up.code, Some(1), "{up}");
         until("the host has put the old one back", 120 * SECOND, || self.has_ended("kube-apiserver"));
-        until("the API is back", 120 * SECOND, || self.kubectl.run(&["get", "nodes"]).result());
-        self.kubectl.await_nodes(&["h1"]);
+        self.is_served();
         self.is_healthy();
         tool.plan().expect(2).says(sickness.planned);
     }
@@ -270,9 +281,10 @@ impl Patient {
         assert!(!up.stderr.contains("h1       replace"), "something was replaced: {up}");
         let after = self.lab.script("h1", "docker inspect -f '{{.Id}}' etcd; sha256sum /var/lib/etcd/member/wal/*.wal");
         assert_eq!(after, before);
+        self.lab.command(&["reboot", "h1"]).succeeded();
+        until("etcd has seen it again", 90 * SECOND, || self.lab.try_script("h1", log).result());
         self.lab.script("h1", "docker stop etcd >/dev/null; rm -r /var/lib/etcd/member; mv /root/member /var/lib/etcd/; docker start etcd >/dev/null");
-        until("the API is back", 120 * SECOND, || self.kubectl.run(&["get", "nodes"]).result());
-        self.kubectl.await_nodes(&["h1"]);
+        self.is_served();
         self.is_healthy();
     }
 }

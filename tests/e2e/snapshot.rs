@@ -22,6 +22,12 @@ fn make_map(kubectl: &Kubectl, name: &str) {
     kubectl.run(&["create", "configmap", name, "--from-literal=a=b"]).succeeded();
 }
 
+/// The revision of etcd at which a map was written.
+fn revision(kubectl: &Kubectl, map: &str) -> u64 {
+    let map = kubectl.json(&["get", "configmap", map]);
+    map["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).expect("a number")
+}
+
 /// One that is kept and deleted after the snapshot, and one that is made after it.
 fn live_on(kubectl: &Kubectl) {
     kubectl.run(&["delete", "configmap", "kept"]).succeeded();
@@ -106,6 +112,7 @@ fn a_restored_snapshot_brings_back_what_was_deleted_and_forgets_what_came_later(
     assert!(!text.contains("PRIVATE") && text.contains("encryption_key"), "{text}");
 
     live_on(&kubectl);
+    let forgotten = revision(&kubectl, "later");
     let before = started(&lab);
     snapshot(&lab, &["restore", "first"]).expect(4).says("--accept-loss-since");
     snapshot(&lab, &["restore", "first", "--accept-loss-since", "other"]).expect(3);
@@ -125,6 +132,10 @@ fn a_restored_snapshot_brings_back_what_was_deleted_and_forgets_what_came_later(
 
     restore(&lab, "first").succeeded().says("is back at snapshot first");
     is_back(&lab, &["h1"]);
+    // Nobody who watched from there takes what is new for what it knows.
+    make_map(&kubectl, "new");
+    assert!(revision(&kubectl, "new") > forgotten + 900_000_000, "revisions come twice");
+    lab.etcdctl("h1", &format!("get /registry/configmaps/default/later --rev={forgotten}")).failed().says("compacted");
     nothing_is_left_over(&lab, "h1", &["first"]);
     let kept = lab.script("h1", "stat -c '%u:%g %a' /var/lib/etcd/member /var/lib/etcd/before-restore-*/member");
     assert_eq!(kept.trim(), "52034:52034 700\n52034:52034 700");
@@ -136,7 +147,9 @@ fn a_restored_snapshot_brings_back_what_was_deleted_and_forgets_what_came_later(
 fn a_damaged_or_foreign_snapshot_is_refused_and_nothing_is_touched() {
     let lab = Lab::prepared("1", V1_34);
     lab.tool().up().succeeded();
-    for name in ["flipped", "cut", "patched", "foreign", "newer", "lost-key"] {
+    for name in
+        ["flipped", "cut", "patched", "foreign", "newer", "lost-key", "other-canary", "other-hash", "other-revision"]
+    {
         save(&lab, name);
     }
     let flip = |name: &str| {
@@ -158,6 +171,11 @@ fn a_damaged_or_foreign_snapshot_is_refused_and_nothing_is_touched() {
     let key = "\"encryption_key\": \"sha256:[0-9a-f]*\"";
     edit_record(&lab, "lost-key", key, &format!("\"encryption_key\": \"sha256:{}\"", "0".repeat(64)));
 
+    // Records that are not of their files.
+    edit_record(&lab, "other-canary", "\"canary\": \"[^\"]*\"", "\"canary\": \"another\"");
+    edit_record(&lab, "other-hash", "\"hash\": [0-9]*", "\"hash\": 7");
+    edit_record(&lab, "other-revision", "\"revision\": [0-9]*", "\"revision\": 7");
+
     let before = started(&lab);
     for (name, reason) in [
         ("flipped", "its digest is"),
@@ -166,6 +184,9 @@ fn a_damaged_or_foreign_snapshot_is_refused_and_nothing_is_touched() {
         ("foreign", "etcd's token is other-1 instead of"),
         ("newer", "etcd 3.9.0 made it, which is newer"),
         ("lost-key", "no apiserver could read them"),
+        ("other-canary", "instead of `another`"),
+        ("other-hash", "is damaged: its hash is"),
+        ("other-revision", "is damaged: its revision is"),
     ] {
         restore(&lab, name).expect(4).says(reason).says("nothing of the cluster was touched");
     }
@@ -174,7 +195,9 @@ fn a_damaged_or_foreign_snapshot_is_refused_and_nothing_is_touched() {
     }
     snapshot(&lab, &["list"]).expect(2).says("damaged on h1");
     assert_eq!(started(&lab), before, "something was restarted");
-    nothing_is_left_over(&lab, "h1", &["cut", "flipped", "foreign", "lost-key", "newer", "patched"]);
+    let names =
+        ["cut", "flipped", "foreign", "lost-key", "newer", "patched", "other-canary", "other-hash", "other-revision"];
+    nothing_is_left_over(&lab, "h1", &names);
     lab.tool().finds_nothing_to_do();
 }
 

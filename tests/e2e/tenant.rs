@@ -44,16 +44,9 @@ fn a_secret_read_straight_from_etcd_is_not_readable() {
     assert!(list["data"]["key"].is_string(), "the API still reads it: {list}");
 }
 
-/// A key's value as etcd has it on its disk, read as the member itself.
+/// A key's value as etcd has it on its disk.
 fn etcd_value(lab: &Lab, key: &str) -> String {
-    let script = format!(
-        r#"
-        argument() {{ docker inspect -f '{{{{range .Args}}}}{{{{println .}}}}{{{{end}}}}' etcd | sed -n "s/^--$1=//p"; }}
-        docker exec etcd /usr/local/bin/etcdctl --endpoints=https://127.0.0.1:2379 --cacert "$(argument trusted-ca-file)" \
-            --cert "$(argument cert-file)" --key "$(argument key-file)" get '{key}' --print-value-only
-        "#
-    );
-    lab.script("h1", &script)
+    lab.etcdctl("h1", &format!("get '{key}' --print-value-only")).succeeded().stdout
 }
 
 /// A Deployment whose pods declare what `restricted` asks for runs.

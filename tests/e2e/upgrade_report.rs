@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Kubectl, Lab, V1_24, V1_34};
+use crate::harness::{Kubectl, Lab, V1_24, V1_25};
 use crate::tenant::deployment;
 
 #[test]
@@ -25,8 +25,8 @@ fn the_plan_of_an_upgrade_names_what_goes_and_history_tells_what_was_done() {
     operator.apply(&service).succeeded();
     operator.run(&["get", "podsecuritypolicies"]).succeeded();
 
-    lab.edit_config(V1_24, V1_34);
-    let plan = tool.clone().with_bundle(&lab.bundle(V1_34)).plan();
+    lab.edit_config(V1_24, V1_25);
+    let plan = tool.clone().with_bundle(&lab.bundle(V1_25)).plan();
     for text in [
         "no longer served: policy/v1beta1 PodSecurityPolicy; nothing takes its place",
         "asked for on h1 since it started (",
@@ -39,7 +39,7 @@ fn the_plan_of_an_upgrade_names_what_goes_and_history_tells_what_was_done() {
         assert!(plan.has(text), "{text:?} is not in {plan}");
     }
     assert!(!plan.has("not known:"), "{plan}");
-    lab.edit_config(V1_34, V1_24);
+    lab.edit_config(V1_25, V1_24);
     tool.finds_nothing_to_do();
 
     let history: Value = serde_json::from_str(&tool.run(&["history", "--json"]).succeeded().stdout).expect("JSON");

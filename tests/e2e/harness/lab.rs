@@ -166,6 +166,18 @@ impl Lab {
         run_with_input(&mut self.program(&["exec", host, "bash", "-eu", "-s"]), script.as_bytes())
     }
 
+    /// Asks a host's etcd as the member itself.
+    pub fn etcdctl(&self, host: &str, command: &str) -> Ran {
+        let script = format!(
+            r#"
+            argument() {{ docker inspect -f '{{{{range .Args}}}}{{{{println .}}}}{{{{end}}}}' etcd | sed -n "s/^--$1=//p"; }}
+            docker exec etcd /usr/local/bin/etcdctl --endpoints=https://127.0.0.1:2379 --cacert "$(argument trusted-ca-file)" \
+                --cert "$(argument cert-file)" --key "$(argument key-file)" {command}
+            "#
+        );
+        self.try_script(host, &script)
+    }
+
     /// Puts a file of this machine on a host, executable.
     pub fn send(&self, host: &str, from: &Path, to: &str) {
         self.feed(host, from, &["install", "-m", "755", "/dev/stdin", to]);
