@@ -126,6 +126,9 @@ fn upgrade(table: &mut Table) {
     asked(table, &upgraded.asked);
     table.row("rollback of it", &seconds(upgraded.back), "");
     asked(table, &upgraded.asked_back);
+    if let Some(Asked { failed, total, .. }) = upgraded.asked_broken {
+        table.row("apiservers that end at once: requests that failed", &format!("{failed} of {total}"), "> 0");
+    }
 }
 
 fn asked(table: &mut Table, asked: &Asked) {

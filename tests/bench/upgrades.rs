@@ -1,9 +1,11 @@
 //! Upgrades of a minor, without drain, beside the sum of what no upgrade can do without.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::harness::probes::{self, Counted, Probes, Target};
+use crate::harness::tool::Tool;
 use crate::harness::{Kubectl, Lab, MadeBundle, V1_24, V1_25};
 use crate::measured::{Measured, measure};
 
@@ -23,6 +25,8 @@ pub struct Upgraded {
     pub back: Duration,
     /// What was asked meanwhile.
     pub asked_back: Asked,
+    /// What the same probes count where apiservers end at once; none where there is only one.
+    pub asked_broken: Option<Asked>,
 }
 
 /// What probers have counted, new and kept connections apart.
@@ -72,6 +76,8 @@ pub fn upgrade(hosts: &str, names: &[&str], targets: &[Target]) -> Upgraded {
     let probes = Probes::start(&lab, &kubectl, last, targets);
     let back = tool.run(&["rollback", "--yes"]).succeeded().took;
     let asked_back = Asked::of(&probes.stop());
+    lab.edit_config(V1_25, V1_24);
+    let asked_broken = (names.len() > 1).then(|| broken(&lab, &kubectl, last, targets));
     let control_planes = u32::try_from(names.len().min(3)).expect("a few");
     let delay = if control_planes > 1 { SHUTDOWN_DELAY } else { Duration::ZERO };
     let nodes = u32::try_from(names.len()).expect("a few");
@@ -82,8 +88,23 @@ pub fn upgrade(hosts: &str, names: &[&str], targets: &[Target]) -> Upgraded {
         asked,
         back,
         asked_back,
+        asked_broken,
         run,
     }
+}
+
+/// Replaces apiservers that do not serve on after they were told to end: what probes count that see failures.
+fn broken(lab: &Lab, kubectl: &Kubectl, host: &str, targets: &[Target]) -> Asked {
+    let row = "  \"1.24\":\n";
+    let at_once = "    arguments: { kube_apiserver: { added: [--shutdown-delay-duration=0s] } }\n";
+    let catalog = fs::read_to_string(Tool::catalog()).expect("the lab's catalog");
+    assert!(catalog.contains(row), "{catalog}");
+    let path = lab.folder().join("catalog-broken.yml");
+    fs::write(&path, catalog.replace(row, &format!("{row}{at_once}"))).expect("a catalog");
+    lab.tool().with_catalog(&path).up().succeeded();
+    let probes = Probes::start(lab, kubectl, host, targets);
+    lab.tool().up().succeeded();
+    Asked::of(&probes.stop())
 }
 
 /// From the start of a run that brings three nodes an apiserver which exits at once, to its end with the old one back.

@@ -53,6 +53,7 @@ fn a_network_check_is_green_on_three_nodes_and_names_the_pair_whose_port_is_bloc
 }
 
 #[test]
+#[ignore = "two minutes; every end of a check is tried against fakes"]
 fn a_network_check_leaves_nothing_behind_however_it_ends() {
     let lab = cluster("3", V1_34);
     let mut killed = lab.tool().start(&["check", "network"]);

@@ -76,6 +76,7 @@ fn what_is_missing_is_named_and_put_back_by_up() {
 }
 
 #[test]
+#[ignore = "a minute; edited files and objects are found by the cases beside it"]
 fn a_container_replaced_by_hand_and_an_edited_object_are_named_by_the_next_plan() {
     let lab = cluster();
     let kubectl = Kubectl::operator(&lab);

@@ -40,7 +40,7 @@ fn what_never_gets_healthy_is_put_back_too() {
 }
 
 #[test]
-#[ignore = "five minutes: replacements that are interrupted; `swap` proves in seconds that one of both is left"]
+#[ignore = "five minutes: replacements that are interrupted; its program is cut at every command in a namespace"]
 fn what_is_interrupted_or_cannot_begin_leaves_what_ran_before() {
     let mut patient = Patient::new("1");
     patient.has_a_full_disk();

@@ -48,6 +48,7 @@ fn a_host_without_a_way_out_pulls_from_the_labs_registry_with_credentials_and_it
 }
 
 #[test]
+#[ignore = "a minute; the cases of `supply` go through these ports"]
 fn the_registrys_machine_has_a_port_for_each_way_in_which_a_site_can_be_wrong() {
     let lab = Lab::none(V1_34);
     let registry = lab.registry();
@@ -76,6 +77,7 @@ fn the_registrys_machine_has_a_port_for_each_way_in_which_a_site_can_be_wrong() 
 }
 
 #[test]
+#[ignore = "a minute; what the lab itself can do"]
 fn the_labs_registry_can_be_stopped_and_what_it_holds_can_be_changed() {
     let lab = Lab::none(V1_34);
     let registry = lab.registry();
@@ -109,6 +111,7 @@ fn the_labs_registry_can_be_stopped_and_what_it_holds_can_be_changed() {
 }
 
 #[test]
+#[ignore = "a minute; what the lab itself can do"]
 fn a_killed_call_for_the_registry_is_completed_by_the_next_and_down_leaves_nothing() {
     let lab = Lab::none(V1_34);
     lab.registry();

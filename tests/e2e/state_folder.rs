@@ -39,6 +39,7 @@ fn without_its_state_a_living_cluster_is_left_alone_and_a_damaged_state_stops_ev
 }
 
 #[test]
+#[ignore = "a minute; the lock is tried beside the code"]
 fn a_second_up_at_the_same_time_is_refused_and_told_of_the_first() {
     let lab = Lab::prepared("1", V1_34);
     let mut first = lab.tool().start_up();

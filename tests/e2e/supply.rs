@@ -105,6 +105,7 @@ fn nobody_else_reads_the_password(lab: &Lab, registry: &Registry<'_>, up: &Ran) 
 }
 
 #[test]
+#[ignore = "two minutes; the case above pulls and fetches, and proxies are tried against fakes"]
 fn names_of_single_images_are_used_as_they_are_written_and_proxies_are_gone_through() {
     let lab = Lab::empty("3", V1_34);
     let (registry, desk) = (lab.registry(), Desk::new(&lab));
@@ -163,6 +164,7 @@ fn engines_that_ran_before_take_their_proxy_in_the_run_that_writes_it() {
 }
 
 #[test]
+#[ignore = "a minute; saving and reading bundles are tried against fakes"]
 fn a_bundle_made_from_the_registry_brings_up_a_host_that_reaches_nothing() {
     let lab = Lab::prepared("1", V1_34);
     let (registry, desk) = (lab.registry(), Desk::new(&lab));

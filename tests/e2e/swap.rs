@@ -165,6 +165,7 @@ impl Subject {
 }
 
 #[test]
+#[ignore = "two minutes; its program is cut at every command in a namespace, and `heal` shows it on a cluster"]
 fn a_container_is_replaced_or_its_old_one_is_back() {
     let subject = Subject::with_docker();
     subject.load(AGNHOST);

@@ -13,7 +13,7 @@ const UNIT: &str = "swap-unit";
 const UNIT_PORT: u16 = 18081;
 
 #[test]
-#[ignore = "six minutes: a host is rebooted at each of its points; `swap` kills the program there and cuts the power once"]
+#[ignore = "six minutes: a host is rebooted at each of its points; its program is cut there in a namespace"]
 fn one_container_runs_and_is_proven_whatever_command_the_power_is_cut_after() {
     let subject = Subject::that_loses_power(&[AGNHOST]);
     subject.run(good(1));
