@@ -76,15 +76,24 @@ pub fn job_failure(live: &Value) -> Option<String> {
 
 /// How far a workload is, in words.
 pub fn workload_progress(live: &Value) -> String {
-    let pair = match live["kind"].as_str() {
-        Some("DaemonSet") => (number(live, "/status/numberReady"), number(live, "/status/desiredNumberScheduled")),
+    let (ready, wanted, updated) = match live["kind"].as_str() {
         Some("Job") => {
             let wanted = live.pointer("/spec/completions").and_then(Value::as_i64).unwrap_or(1);
             return format!("{} of {wanted} pods complete", number(live, "/status/succeeded"));
         }
-        _ => (number(live, "/status/readyReplicas"), replicas(live)),
+        Some("DaemonSet") => (
+            number(live, "/status/numberReady"),
+            number(live, "/status/desiredNumberScheduled"),
+            number(live, "/status/updatedNumberScheduled"),
+        ),
+        _ => (number(live, "/status/readyReplicas"), replicas(live), number(live, "/status/updatedReplicas")),
     };
-    format!("{} of {} pods ready", pair.0, pair.1)
+    // Its numbers are still those of what was there before.
+    if number(live, "/status/observedGeneration") < number(live, "/metadata/generation") {
+        return "no controller-manager has seen the change yet".to_owned();
+    }
+    let old = if ready == wanted && updated < wanted { format!(", {updated} of them new") } else { String::new() };
+    format!("{ready} of {wanted} pods ready{old}")
 }
 
 #[cfg(test)]
@@ -102,6 +111,17 @@ mod tests {
         assert!(workload_is_ready(&live(2, 2, 2)));
         assert!(!workload_is_ready(&live(3, 2, 2)), "one old and one new pod are ready, the second new one is not");
         assert!(!workload_is_ready(&live(2, 2, 1)));
+    }
+
+    #[test]
+    fn what_is_waited_for_is_not_told_in_the_numbers_of_what_was_there_before() {
+        let live = |observed: i64, updated: i64| {
+            let status = json!({"observedGeneration": observed, "desiredNumberScheduled": 3, "numberReady": 3, "updatedNumberScheduled": updated});
+            json!({"kind": "DaemonSet", "metadata": {"generation": 2}, "status": status})
+        };
+        assert_eq!(workload_progress(&live(1, 3)), "no controller-manager has seen the change yet");
+        assert_eq!(workload_progress(&live(2, 1)), "3 of 3 pods ready, 1 of them new");
+        assert_eq!(workload_progress(&live(2, 3)), "3 of 3 pods ready");
     }
 
     #[test]

@@ -34,7 +34,8 @@ fn what_never_gets_healthy_is_put_back_too() {
     patient.goes_back(&image_without_its_program(), &["--on-failure", "rollback"]);
     let mut network = network_that_never_gets_ready();
     network.config += "upgrade_strategy: {on_failure: rollback}\n";
-    patient.goes_back(&network, &["--step-timeout", "30"]);
+    // After a reboot nobody leads until the lease of the controller-manager before it is over.
+    patient.goes_back(&network, &["--step-timeout", "60"]);
     patient.recovers();
     println!("long: {} cases", cases.len() + 2);
 }
