@@ -83,13 +83,17 @@ fn block_on(command: impl Future<Output = Result<u8>>) -> Result<u8> {
 
 /// What is written after an error: the error with its causes, and the next step.
 fn say_error(error: &OperationError) {
+    say_failure(error, error.hint());
+}
+
+fn say_failure(error: &OperationError, hint: Option<&str>) {
     let mut text = format!("error: {error}\n");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         text.push_str(&format!("  because: {cause}\n"));
         source = cause.source();
     }
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = hint {
         text.push_str(&format!("help: {hint}\n"));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
@@ -287,20 +291,26 @@ async fn up(connect: &Connect, lenience: Lenience, on_failure: Option<OnFailureC
     invocation.console.finish();
     if let Err(error @ OperationError::Incomplete { .. }) = &result
         && goes_back(on_failure, &invocation.loaded)
-        && !cancellation.stops()
     {
         say_error(error);
-        if !ops::has_begun_upgrade(folder.state(), &invocation.loaded.catalog) {
-            say("Nothing is taken back: this run upgraded nothing.\n");
+        let catalog = &invocation.loaded.catalog;
+        if let Some(reason) = ops::reason_to_stay(folder.state(), catalog, cancellation.stops()) {
+            say(&format!("Nothing is taken back: {reason}.\n"));
             return Ok(exit::FAILED);
         }
         say("Taking back what was upgraded.\n");
         folder.next_run(Holder::this_process(new_run()?))?;
-        // Hosts were changed, whatever keeps the way back from its end.
-        if let Err(error) = go_back(connect, &mut folder, None, None, Manner { yes: true, ..manner }).await {
-            say_error(&error);
-        }
-        return Ok(exit::FAILED);
+        return Ok(match go_back(connect, &mut folder, None, None, Manner { yes: true, ..manner }).await {
+            Ok(_) => exit::FAILED,
+            Err(error) => {
+                // The upgrade has changed hosts, whatever the way back was kept from.
+                say_failure(
+                    &error,
+                    Some("the upgrade was not taken back; run `provision rollback` once that is mended"),
+                );
+                if matches!(error, OperationError::Cancelled) { exit::CANCELLED } else { exit::FAILED }
+            }
+        });
     }
     match result? {
         UpOutcome::NothingToDo => say("Nothing to do.\n"),

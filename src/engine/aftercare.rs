@@ -12,7 +12,7 @@ use super::actions::StepError;
 
 /// Whether a failure leaves its host as it was: the old component is back and has proven itself.
 pub(super) fn leaves_host_sound(error: &StepError) -> bool {
-    matches!(error, StepError::Host(HostError::Reverted { .. }) | StepError::Abandoned | StepError::Cancelled)
+    matches!(error, StepError::Host(HostError::Reverted { .. }))
 }
 
 /// Nodes that were cordoned, whose cordon was to be lifted later, and on which nothing is broken.

@@ -44,6 +44,17 @@ impl Cancellation {
         self.0.load(Ordering::SeqCst) >= 2
     }
 
+    /// Returns once running steps are given up.
+    pub async fn aborted(&self) {
+        loop {
+            let changed = self.1.notified();
+            if self.aborts() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// Returns at the next request.
     pub async fn changed(&self) {
         self.1.notified().await;

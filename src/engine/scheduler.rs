@@ -25,7 +25,7 @@ pub struct Outcome {
     pub done: usize,
     /// Steps that failed, with their errors, in the order of failing.
     pub failed: Vec<(StepId, String)>,
-    /// Steps that were not started.
+    /// Steps that were not started, or were given up while they only waited.
     pub skipped: usize,
     /// Whether the operator stopped the run.
     pub cancelled: bool,
@@ -39,8 +39,8 @@ impl Outcome {
 }
 
 /// Runs all steps. Never returns early: after a failure or a first interrupt nothing new starts, and what runs is
-/// awaited. A failure that is contained keeps only those from starting that come after it. Nodes that a failure has left
-/// cordoned and sound take pods again.
+/// awaited. A failure that is contained keeps only those from starting that come after it. Nodes that a failure or
+/// an interrupt has left cordoned and sound take pods again.
 pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
     let started = Instant::now();
     context.events.emit(Event::RunStarted { run: run.clone(), steps: plan.steps.len() });
@@ -69,8 +69,12 @@ pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
     }
     let given_up = running.len();
     drop(running);
-    if state.halted || (context.cancellation.stops() && !context.cancellation.aborts()) {
-        aftercare::uncordon(&aftercare::still_cordoned(plan, &state.done, &state.unsound), context).await;
+    if (state.halted || context.cancellation.stops()) && !context.cancellation.aborts() {
+        let nodes = aftercare::still_cordoned(plan, &state.done, &state.unsound);
+        tokio::select! {
+            () = aftercare::uncordon(&nodes, context) => {}
+            () = context.cancellation.aborted() => {}
+        }
     }
     let outcome = state.outcome(given_up, context);
     context.events.emit(Event::RunFinished {
@@ -160,9 +164,13 @@ async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (St
             actions::perform(step, context, halted).await
         }
     };
-    let result = match context.log.outcome(&step.id, result.as_ref().err()) {
-        Err(error) if result.is_ok() => Err(error),
-        _ => result,
+    let result = match result {
+        // Neither done nor failed: it has a beginning alone, as if the process had ended.
+        Err(StepError::Abandoned | StepError::Cancelled) => result,
+        result => match context.log.outcome(&step.id, result.as_ref().err()) {
+            Err(error) if result.is_ok() => Err(error),
+            _ => result,
+        },
     };
     match &result {
         Ok(()) => {

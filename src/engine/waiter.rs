@@ -265,12 +265,15 @@ fn has_run_on(pod: &Value, running: &Running) -> bool {
     seen.1.elapsed() >= needed
 }
 
-/// Whether a container has ended so soon after its start that watching it may see it again. One that ran for longer would also
-/// outlive the watch: a reboot ended it, or a change of its node. Both times are of the same host's clock.
+/// Whether a container has ended so soon after its start that a watch which begins with its next one sees it again. One that
+/// ran for longer was ended by a reboot or a change of its node; where it ends by itself, no watch of this length is sure to
+/// see it. Both times are of the same host's clock; one that was set back meanwhile tells nothing.
 fn ended_early(status: &Value) -> bool {
     let last = &status["lastState"]["terminated"];
     let time = |name: &str| last[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    let ran = time("startedAt").zip(time("finishedAt")).map(|(start, end)| end.duration_since(start).unsigned_abs());
+    let ran = time("startedAt")
+        .zip(time("finishedAt"))
+        .and_then(|(start, end)| Duration::try_from(end.duration_since(start)).ok());
     status["restartCount"].as_u64().unwrap_or_default() > 0 && ran.is_none_or(|ran| ran <= RESTARTED)
 }
 
@@ -387,7 +390,8 @@ mod tests {
         assert!(has_run_on(&pod(&Value::Null, later), &running));
         let probe = json!({"httpGet": {"path": "/readyz", "port": 8181}});
         assert!(has_run_on(&pod(&probe, later), &Running::default()));
-        // After a power cut nobody knows.
+        // After a power cut nobody knows, nor where the clock was set back.
+        assert!(!has_run_on(&pod(&probe, "2025-12-31T23:00:00Z"), &Running::default()));
         assert!(!has_run_on(&pod(&probe, ""), &Running::default()));
     }
 }

@@ -104,6 +104,19 @@ pub enum Change {
     DiscardRestore(String),
 }
 
+impl Change {
+    /// Whether what runs on the host is stopped, started or replaced by it.
+    pub fn touches_what_runs(&self) -> bool {
+        match self {
+            Self::Swap(_) | Self::Settle(_) | Self::RestoreSnapshot(_) => true,
+            Self::StartContainer(_) | Self::StopContainer(_) | Self::RemoveContainer(_) => true,
+            Self::SuspendContainer(_) | Self::ResumeContainer(_) => true,
+            Self::Units { restart, .. } => !restart.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// An image to be pulled by a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pull {

@@ -72,9 +72,10 @@ impl OperationError {
     /// What to do next.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Incomplete { .. } | Self::Cancelled => {
+            Self::Incomplete { .. } => {
                 Some("mend what is named above, then run `provision up` again: it goes on where it stopped")
             }
+            Self::Cancelled => Some("the same command goes on where it stopped"),
             Self::Preflight(_) => Some("nothing was changed on any host; mend the findings and run the command again"),
             Self::Supply(_) => {
                 Some("nothing was changed on any host; mend the findings, or give a bundle: --bundle PATH")

@@ -42,7 +42,7 @@ pub use past::{
     history, replay_json, replay_plain, run,
 };
 pub use rollback::{rollback, rollback_with_snapshot};
-pub use rollback_target::{has_begun_upgrade, rollback_target};
+pub use rollback_target::{reason_to_stay, rollback_target};
 pub use status::{Status, status};
 pub use suppliers::{NetworkSuppliers, OfferedImage, Suppliers, SupplyEnvironment, WantedFile};
 pub use survey::{Survey, SurveyInput, survey};

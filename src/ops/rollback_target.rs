@@ -40,11 +40,15 @@ pub fn rollback_target<'a>(
     Ok(earlier)
 }
 
-/// Whether an upgrade was begun and not completed. A run that only mends what runs has nothing to be taken back: before the
-/// current generation ran another one, which nobody has asked for.
-pub fn has_begun_upgrade(state: &State, catalog: &Catalog) -> bool {
+/// Why a run that has failed is not taken back by itself; nothing where it was upgrading. One that only mends what runs has
+/// nothing to be taken back: before the current generation ran another one, which nobody has asked for.
+pub fn reason_to_stay(state: &State, catalog: &Catalog, was_stopped: bool) -> Option<&'static str> {
     let upgrades = |aimed: &Generation, current| aimed.lock.back_to.is_none() && !is_same(aimed, current, catalog);
-    state.aimed().zip(state.current()).is_some_and(|(aimed, current)| upgrades(aimed, current))
+    if was_stopped {
+        return Some("you have stopped the run");
+    }
+    let has_begun = state.aimed().zip(state.current()).is_some_and(|(aimed, current)| upgrades(aimed, current));
+    (!has_begun).then_some("this run has upgraded nothing")
 }
 
 /// What ran before a generation.

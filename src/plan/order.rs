@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use crate::base::StepId;
+use crate::host::Change;
 
 use super::rolling;
 use super::step::{Action, Plan, Step};
@@ -23,9 +24,10 @@ pub(super) fn sort(plan: &mut Plan) {
 }
 
 /// Steps that change what runs, each with its place: one comes after all those with a lower place that it needs, and steps of
-/// the same place may come at once. Nothing where nothing is replaced: then no order matters to anybody. The plan is sorted.
+/// the same place may come at once. Nothing where nothing that runs is replaced or stopped: then no order matters to anybody.
+/// The plan is sorted.
 pub(super) fn places(plan: &Plan) -> Vec<(usize, &Step)> {
-    if !plan.steps.iter().any(|step| rolling::replaced(step).is_some()) {
+    if !plan.steps.iter().any(|step| rolling::replaced(step).is_some() || suspends(step)) {
         return Vec::new();
     }
     let mut reached: BTreeMap<&StepId, usize> = BTreeMap::new();
@@ -42,10 +44,15 @@ pub(super) fn places(plan: &Plan) -> Vec<(usize, &Step)> {
     placed
 }
 
+fn suspends(step: &Step) -> bool {
+    let Action::Change(changes) = &step.action else { return false };
+    changes.iter().any(|change| matches!(change, Change::SuspendContainer(_)))
+}
+
 /// What only sends, writes or notes disturbs nobody.
 fn changes_what_runs(step: &Step) -> bool {
-    match step.action {
-        Action::Change(_) => rolling::replaced(step).is_some(),
+    match &step.action {
+        Action::Change(changes) => changes.iter().any(Change::touches_what_runs),
         Action::Note(_) | Action::VerifyRuntime | Action::RequireKinds(_) | Action::Wait(_) => false,
         _ => true,
     }
@@ -54,7 +61,6 @@ fn changes_what_runs(step: &Step) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Change;
 
     fn step(id: &str, after: &[&str]) -> Step {
         // Stop, write, start: a replacement where there is no API that could be lost.
@@ -110,6 +116,14 @@ mod tests {
         ]);
         let places: Vec<(usize, &str)> = places(&plan).into_iter().map(|(place, step)| (place, &*step.id.0)).collect();
         assert_eq!(places, [(1, "a"), (1, "c"), (2, "b")]);
+    }
+
+    #[test]
+    fn what_is_stopped_for_a_restore_has_its_place() {
+        let suspended = Action::Change(vec![Change::SuspendContainer("etcd".into())]);
+        let plan = plan(vec![sending("prepare", &[]), Step { action: suspended, ..step("stop", &["prepare"]) }]);
+        let ids: Vec<&str> = places(&plan).into_iter().map(|(_, step)| &*step.id.0).collect();
+        assert_eq!(ids, ["stop"]);
     }
 
     #[test]

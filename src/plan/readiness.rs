@@ -92,7 +92,7 @@ pub fn workload_progress(live: &Value) -> String {
     if number(live, "/status/observedGeneration") < number(live, "/metadata/generation") {
         return "no controller-manager has seen the change yet".to_owned();
     }
-    let old = if ready == wanted && updated < wanted { format!(", {updated} of them new") } else { String::new() };
+    let old = if ready == wanted && updated < wanted { format!(", {updated} of {wanted} new") } else { String::new() };
     format!("{ready} of {wanted} pods ready{old}")
 }
 
@@ -120,7 +120,7 @@ mod tests {
             json!({"kind": "DaemonSet", "metadata": {"generation": 2}, "status": status})
         };
         assert_eq!(workload_progress(&live(1, 3)), "no controller-manager has seen the change yet");
-        assert_eq!(workload_progress(&live(2, 1)), "3 of 3 pods ready, 1 of them new");
+        assert_eq!(workload_progress(&live(2, 1)), "3 of 3 pods ready, 1 of 3 new");
         assert_eq!(workload_progress(&live(2, 3)), "3 of 3 pods ready");
     }
 

@@ -8,6 +8,7 @@ use crate::state::{Component, SnapshotRecord};
 
 use super::SnapshotMember;
 use super::cluster_steps::{host_id, wait};
+use super::order;
 use super::step::{Action, Condition, Plan, Step};
 
 /// A snapshot that etcd's data is replaced with, and how it gets everywhere.
@@ -69,7 +70,13 @@ pub fn restore_snapshot(input: &RestoreInput<'_>) -> Plan {
                 .map(|step| if step.after.is_empty() { Step { after: first.clone(), ..step } } else { step }),
         );
     }
-    Plan { steps, ..Plan::default() }
+    sorted(steps)
+}
+
+fn sorted(steps: Vec<Step>) -> Plan {
+    let mut plan = Plan { steps, ..Plan::default() };
+    order::sort(&mut plan);
+    plan
 }
 
 /// Everything goes on as it was before a restore that has given no member its data.
@@ -85,7 +92,7 @@ pub fn abort_restore(cluster: &Cluster, stamp: &str, members: &[SnapshotMember])
     for node in cluster.control_planes() {
         start_clients(&node.name, "etcd holds what it held", &before, &mut steps);
     }
-    Plan { steps, ..Plan::default() }
+    sorted(steps)
 }
 
 /// Groups of steps, each after all of the group before it. Gives what is done last.

@@ -34,7 +34,7 @@ pub(super) const UPGRADE_STRATEGY: &[Key] = &[
         "on_failure",
         Text,
         "`stop`",
-        "After a step that failed and was put back: `stop`, or `rollback`: all that was upgraded goes back too.",
+        "After an upgrade in which a step failed: `stop`, or `rollback`: all that was upgraded goes back too.",
     ),
 ];
 

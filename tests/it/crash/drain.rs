@@ -80,18 +80,18 @@ impl RunLog for NoLog {
 /// Runs a plan in a process, with a clock that moves only where somebody waits. What was waited for comes along.
 fn run(world: &World, plan: &Plan, process: &FakeProcess) -> (Outcome, Vec<String>) {
     let waits = Waits::default();
-    let outcome = run_with(world, plan, process, &waits, &Cancellation::default());
+    let (outcome, _) = run_with(world, plan, process, &waits, &Cancellation::default());
     (outcome, waits.0.into_inner().unwrap())
 }
 
-/// The same, told to somebody who may do something about it.
+/// The same, told to somebody who may do something about it. By that clock it took the time that comes along.
 fn run_with(
     world: &World,
     plan: &Plan,
     process: &FakeProcess,
     events: &dyn EventSink,
     cancellation: &Cancellation,
-) -> Outcome {
+) -> (Outcome, Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let world = EngineWorld {
         epoch: Epoch::FIRST,
@@ -102,7 +102,10 @@ fn run_with(
         patience: Duration::from_secs(300),
     };
     let context = Context { world: &world, log: &NoLog, events, cancellation };
-    runtime.block_on(engine::run(plan, &RunId("drain".into()), &context))
+    runtime.block_on(async {
+        let started = tokio::time::Instant::now();
+        (engine::run(plan, &RunId("drain".into()), &context).await, started.elapsed())
+    })
 }
 
 fn names(world: &World) -> Vec<String> {
@@ -132,13 +135,19 @@ fn a_pod_that_a_budget_keeps_is_asked_for_again_until_it_may_go() {
     assert_eq!(names(&stage.world), Vec::<String>::new());
 }
 
-/// The operator who stops a run as soon as it waits for something.
-struct Impatient(Cancellation);
+/// The operator who stops a run as soon as it waits for this.
+#[derive(Default)]
+struct Impatient {
+    cancellation: Cancellation,
+    awaited: &'static str,
+}
 
 impl EventSink for Impatient {
     fn emit(&self, event: Event) {
-        if let Event::StepWaits { .. } = event {
-            self.0.request();
+        if let Event::StepWaits { reason, .. } = event
+            && reason.contains(self.awaited)
+        {
+            self.cancellation.request();
         }
     }
 }
@@ -148,17 +157,36 @@ fn a_drain_that_the_operator_stops_has_not_failed_and_the_node_takes_pods_again(
     let desk = Desk::new();
     let stage = stage(&desk, &["web-1", "web-2"]);
     stage.world.held.lock().unwrap().insert("web".into(), usize::MAX);
-    let operator = Impatient(Cancellation::default());
+    let operator = Impatient::default();
     let plan = around(&DrainOptions::default());
-    let outcome = run_with(&stage.world, &plan, &FakeProcess::new(), &operator, &operator.0);
+    let (outcome, _) = run_with(&stage.world, &plan, &FakeProcess::new(), &operator, &operator.cancellation);
     assert_eq!((outcome.done, outcome.failed, outcome.skipped), (1, Vec::new(), 2));
     assert!(outcome.cancelled);
     assert!(stage.world.node("h1")["spec"]["unschedulable"].is_null());
 }
 
+#[test]
+fn a_node_that_was_emptied_before_the_operator_stopped_takes_pods_again() {
+    let desk = Desk::new();
+    let stage = stage(&desk, &["web-1"]);
+    let mut plan = around(&DrainOptions::default());
+    let [mut watch] = <[Step; 1]>::try_from(soak().steps).expect("one step");
+    watch.id = StepId("h1/watch".into());
+    watch.after = vec![StepId("h1/drain".into())];
+    plan.steps[2].after = vec![watch.id.clone()];
+    plan.steps.insert(2, watch);
+    let operator = Impatient { awaited: "all is well", ..Impatient::default() };
+    let (outcome, _) = run_with(&stage.world, &plan, &FakeProcess::new(), &operator, &operator.cancellation);
+    assert_eq!((outcome.done, outcome.failed, outcome.skipped), (2, Vec::new(), 2));
+    assert_eq!(names(&stage.world), Vec::<String>::new());
+    assert!(stage.world.node("h1")["spec"]["unschedulable"].is_null());
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// A plan that watches the node for a minute.
 fn soak() -> Plan {
-    let condition = Condition::Soaked { nodes: vec![h1()], duration: Duration::from_secs(60) };
+    let condition = Condition::Soaked { nodes: vec![h1()], duration: MINUTE };
     let [mut step, _] = drain_steps(&h1(), &DrainOptions::default());
     step.action = Action::Wait(condition);
     Plan { steps: vec![step], ..Plan::default() }
@@ -168,8 +196,10 @@ fn soak() -> Plan {
 fn a_canary_is_watched_for_its_time() {
     let desk = Desk::new();
     let stage = stage(&desk, &[]);
-    let (outcome, waits) = run(&stage.world, &soak(), &FakeProcess::new());
-    assert_eq!((outcome.failed, waits), (Vec::new(), vec!["all is well so far".to_owned()]));
+    let waits = Waits::default();
+    let (outcome, took) = run_with(&stage.world, &soak(), &FakeProcess::new(), &waits, &Cancellation::default());
+    assert_eq!((outcome.done, outcome.failed), (1, Vec::new()));
+    assert!(took >= MINUTE && took < MINUTE * 2, "{took:?}");
 }
 
 /// Takes the Node away as soon as somebody watches it.
@@ -191,7 +221,7 @@ fn a_canary_that_is_lost_while_it_is_watched_stops_the_run() {
     let desk = Desk::new();
     let stage = stage(&desk, &[]);
     let events = Loses(&stage.world);
-    let outcome = run_with(&stage.world, &soak(), &FakeProcess::new(), &events, &Cancellation::default());
+    let (outcome, _) = run_with(&stage.world, &soak(), &FakeProcess::new(), &events, &Cancellation::default());
     let reasons: Vec<String> = outcome.failed.into_iter().map(|(_, reason)| reason).collect();
     assert_eq!(reasons, ["node h1 is gone"]);
 }
@@ -221,7 +251,7 @@ fn a_jobs_pod_that_has_ended_while_its_budget_kept_it_stays() {
         .by_hand(pod_of(json!({"name": "sum-1", "namespace": "team", "labels": labels, "ownerReferences": owner})));
     stage.world.held.lock().unwrap().insert("sum".into(), 1);
     let events = Finishes(&stage.world);
-    let outcome = run_with(
+    let (outcome, _) = run_with(
         &stage.world,
         &around(&DrainOptions::default()),
         &FakeProcess::new(),

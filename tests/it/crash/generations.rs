@@ -132,7 +132,8 @@ fn what_failed_is_taken_back_by_itself_only_where_it_is_an_upgrade() {
     let desk = desk();
     let stage = Stage::new(&desk);
     let (old, patch) = (desk.load_with(1, 0, OLD), desk.load_with(1, 0, PATCH));
-    let begun = || ops::has_begun_upgrade(&state(&stage), &patch.catalog);
+    let stays = |was_stopped| ops::reason_to_stay(&state(&stage), &patch.catalog, was_stopped);
+    let begun = || stays(false).is_none();
     let fails = |loaded: &Loaded| match stage.up(loaded, &FakeProcess::new()) {
         Err(OperationError::Incomplete { .. }) => {}
         other => panic!("{other:?}"),
@@ -152,6 +153,7 @@ fn what_failed_is_taken_back_by_itself_only_where_it_is_an_upgrade() {
     assert!(!begun(), "another way to write the same");
     fails(&desk.load_with(1, 0, MINOR));
     assert!(begun());
+    assert_eq!(stays(true), Some("you have stopped the run"));
     assert!(matches!(back(&stage, &patch, &FakeProcess::new()), Err(OperationError::Incomplete { .. })));
     assert!(!begun(), "that is the way back itself");
 }

@@ -261,6 +261,17 @@ fn a_canary_goes_alone_and_is_watched_before_the_other_workers_follow() {
 }
 
 #[test]
+fn a_canary_that_no_node_can_be_is_said() {
+    let desk = desk();
+    let to = "kubernetes_version: v1.25.4\nupgrade_strategy: {canary: 1}\n";
+    let told = |nodes| {
+        let (_, plan) = planned(&desk, &Case { nodes, before: Some(nodes), rest: (OLD, to), ..FOUR_NODES });
+        plan.to_string().contains("warning: `upgrade_strategy.canary` names nobody")
+    };
+    assert_eq!([told((2, 0)), told((1, 1))], [true, false]);
+}
+
+#[test]
 fn an_upgrade_leaves_the_new_version_everywhere_and_nothing_to_do() {
     let desk = desk();
     let (stage, loaded) = FOUR_NODES.stage(&desk);
