@@ -24,7 +24,7 @@ lint: ## formatting, clippy, shellcheck, go vet
 	@for folder in $(GO_SOURCES); do (cd $$folder && echo "go vet $$folder" && go vet . && test -z "$$(gofmt -l .)") || exit 1; done
 
 # The tests would build the bundles as well, but without showing how far they are.
-test: ## every test, those on the lab included
+test: ## all tests but the long ones, those on the lab included
 	@for version in $(BUNDLES); do tests/lab/lab bundle $$version || exit 1; done
 	cargo test
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the cases that `make test` leaves out and all of healing, one after another, and writes what came of it into
-# docs/testing.md, between the two lines that mark the place.
+# docs/testing.md, between the two lines that mark the place. With names of cases it runs these alone and keeps the rows of
+# all others, as long as the program is what they were run with.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -36,17 +37,37 @@ replace() {
     mv "$new" "$PAGE"
 }
 
+# kept CASE...: what the page says, without the rows of these cases.
+kept() {
+    local page commit case
+    page=$(awk -v begin="$BEGIN" -v end="$END" '$0 == end {inside = 0} inside; $0 == begin {inside = 1}' "$PAGE")
+    commit=$(sed -nE 's/^Commit ([0-9a-f]+).*/\1/p' <<<"$page")
+    git diff --quiet "$commit" -- src templates Cargo.toml Cargo.lock || {
+        echo "the program has changed since $commit: run all cases" >&2
+        return 1
+    }
+    for case in "$@"; do page=$(grep -vF -- "| $case |" <<<"$page"); done
+    printf '\n%s\n' "$page"
+}
+
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 failed=0
-{
-    printf '\nCommit %s, %s, %s cores.\n\n' "$(revision)" "$(date -u +%F)" "$(nproc)"
-    printf '| case | result | seconds |\n| --- | --- | --- |\n'
-} >"$results"
+again=''
+if [ $# -gt 0 ]; then
+    kept "$@" >"$results"
+    again=" (on $(revision))"
+else
+    {
+        printf '\nCommit %s, %s, %s cores.\n\n' "$(revision)" "$(date -u +%F)" "$(nproc)"
+        printf '| case | result | seconds |\n| --- | --- | --- |\n'
+    } >"$results"
+fi
 programs=$(binaries)
 mkdir -p target/long
 for program in $programs; do
     for case in $(cases "$program"); do
+        if [ $# -gt 0 ] && [[ " $* " != *" $case "* ]]; then continue; fi
         started=$SECONDS
         log=target/long/${case//::/.}.log
         echo "$case (log: $log)"
@@ -58,7 +79,7 @@ for program in $programs; do
         }
         # Cases in one are counted by their own line: `17 points`.
         details=$(sed -nE 's/^long: (.*)$/\1/p' "$log" | paste -sd';')
-        printf '| %s | %s%s | %s |\n' "$case" "$result" "${details:+, $details}" "$((SECONDS - started))" >>"$results"
+        printf '| %s | %s%s%s | %s |\n' "$case" "$result" "${details:+, $details}" "$again" "$((SECONDS - started))" >>"$results"
         # After each of them: it takes hours, and may be ended.
         replace "$results"
         echo "  $result after $((SECONDS - started)) s"

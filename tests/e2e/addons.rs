@@ -218,7 +218,7 @@ fn an_add_on_that_never_gets_ready_is_named_with_its_pods_reasons_and_the_others
 }
 
 #[test]
-#[ignore = "a minute; Canal without its images is brought up above"]
+#[ignore = "a minute; `canal` brings up a cluster without its images"]
 fn without_the_network_plugins_images_its_pods_are_admitted_and_wait_for_nothing_else() {
     let lab = Lab::prepared("1", V1_34);
     let listed = lab.script("h1", "ctr -n k8s.io images ls -q | grep flannel");

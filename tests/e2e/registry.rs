@@ -48,7 +48,7 @@ fn a_host_without_a_way_out_pulls_from_the_labs_registry_with_credentials_and_it
 }
 
 #[test]
-#[ignore = "a minute; the cases of `supply` go through these ports"]
+#[ignore = "a minute; what the lab itself can do, and `supply` meets the worst of these ports"]
 fn the_registrys_machine_has_a_port_for_each_way_in_which_a_site_can_be_wrong() {
     let lab = Lab::none(V1_34);
     let registry = lab.registry();

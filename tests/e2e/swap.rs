@@ -351,7 +351,9 @@ fn the_next_up_ends_what_is_left(subject: &Subject) {
 
     let silent = Probe::Http { port: 1, path: "/healthz".into() };
     std::thread::scope(|scope| {
-        let swap = scope.spawn(|| subject.reverted(&replace(running(subject, name), silent, 20)));
+        // Of what runs already nothing would be replaced.
+        let spec = ContainerSpec { oom_score_adj: -400, ..running(subject, name) };
+        let swap = scope.spawn(|| subject.reverted(&replace(spec, silent, 20)));
         until("the new one runs", 30 * SECOND, || {
             let script = format!("[ $(docker inspect -f '{{{{.State.Running}}}}' {name}.next) = true ]");
             subject.lab.try_script("h1", &script).result().map(|_| ())

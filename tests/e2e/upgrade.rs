@@ -78,6 +78,7 @@ fn a_half_done_upgrade_is_taken_back_while_its_api_is_down() {
     kubectl.await_nodes(&["h1"]);
     runs_only(&lab, &kubectl, &["h1"], V1_24);
     lab.edit_config(V1_25, V1_24);
+    until("an empty plan after the reboot", 120 * SECOND, || tool.plans_nothing());
     tool.finds_nothing_to_do();
 }
 
