@@ -293,30 +293,30 @@ async fn up(connect: &Connect, lenience: Lenience, on_failure: Option<OnFailureC
         && goes_back(on_failure, &invocation.loaded)
     {
         say_error(error);
-        let catalog = &invocation.loaded.catalog;
-        if let Some(reason) = ops::reason_to_stay(folder.state(), catalog, cancellation.stops()) {
-            say(&format!("Nothing is taken back: {reason}.\n"));
-            return Ok(exit::FAILED);
-        }
-        say("Taking back what was upgraded.\n");
-        folder.next_run(Holder::this_process(new_run()?))?;
-        return Ok(match go_back(connect, &mut folder, None, None, Manner { yes: true, ..manner }).await {
-            Ok(_) => exit::FAILED,
-            Err(error) => {
-                // The upgrade has changed hosts, whatever the way back was kept from.
-                say_failure(
-                    &error,
-                    Some("the upgrade was not taken back; run `provision rollback` once that is mended"),
-                );
-                if matches!(error, OperationError::Cancelled) { exit::CANCELLED } else { exit::FAILED }
-            }
-        });
+        let reason = ops::reason_to_stay(folder.state(), &invocation.loaded.catalog, cancellation.stops());
+        return take_back(connect, &mut folder, reason, manner).await;
     }
     match result? {
         UpOutcome::NothingToDo => say("Nothing to do.\n"),
         UpOutcome::Applied { steps } => say(&applied(&invocation, steps)),
     }
     Ok(exit::SUCCESS)
+}
+
+/// After an upgrade that failed, unless there is a reason not to. Gives the exit code: it has failed all the same.
+async fn take_back(connect: &Connect, folder: &mut StateFolder, reason: Option<&str>, manner: Manner) -> Result<u8> {
+    if let Some(reason) = reason {
+        say(&format!("Nothing is taken back: {reason}.\n"));
+        return Ok(exit::FAILED);
+    }
+    say("Taking back what was upgraded.\n");
+    folder.next_run(Holder::this_process(new_run()?))?;
+    let Err(error) = go_back(connect, folder, None, None, Manner { yes: true, ..manner }).await else {
+        return Ok(exit::FAILED);
+    };
+    // The upgrade has changed hosts, whatever the way back was kept from.
+    say_failure(&error, Some("the upgrade was not taken back; run `provision rollback` once that is mended"));
+    Ok(if matches!(error, OperationError::Cancelled) { exit::CANCELLED } else { exit::FAILED })
 }
 
 /// The command line counts before the file.

@@ -27,8 +27,6 @@ pub struct Outcome {
     pub failed: Vec<(StepId, String)>,
     /// Steps that were not started, or were given up while they only waited.
     pub skipped: usize,
-    /// Whether the operator stopped the run.
-    pub cancelled: bool,
 }
 
 impl Outcome {
@@ -76,7 +74,7 @@ pub async fn run(plan: &Plan, run: &RunId, context: &Context<'_>) -> Outcome {
             () = context.cancellation.aborted() => {}
         }
     }
-    let outcome = state.outcome(given_up, context);
+    let outcome = state.outcome(given_up);
     context.events.emit(Event::RunFinished {
         run: run.clone(),
         done: outcome.done,
@@ -142,13 +140,8 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    fn outcome(self, given_up: usize, context: &Context<'_>) -> Outcome {
-        Outcome {
-            done: self.done.len(),
-            failed: self.failed,
-            skipped: self.waiting.len() + self.abandoned + given_up,
-            cancelled: context.cancellation.stops(),
-        }
+    fn outcome(self, given_up: usize) -> Outcome {
+        Outcome { done: self.done.len(), failed: self.failed, skipped: self.waiting.len() + self.abandoned + given_up }
     }
 }
 
@@ -164,20 +157,19 @@ async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (St
             actions::perform(step, context, halted).await
         }
     };
-    let result = match result {
+    if matches!(result, Err(StepError::Abandoned | StepError::Cancelled)) {
         // Neither done nor failed: it has a beginning alone, as if the process had ended.
-        Err(StepError::Abandoned | StepError::Cancelled) => result,
-        result => match context.log.outcome(&step.id, result.as_ref().err()) {
-            Err(error) if result.is_ok() => Err(error),
-            _ => result,
-        },
+        return (step.id.clone(), result);
+    }
+    let result = match context.log.outcome(&step.id, result.as_ref().err()) {
+        Err(error) if result.is_ok() => Err(error),
+        _ => result,
     };
     match &result {
         Ok(()) => {
             let event = Event::StepDone { step: step.id.clone(), milliseconds: milliseconds(started.elapsed()) };
             context.events.emit(event);
         }
-        Err(StepError::Abandoned | StepError::Cancelled) => {}
         Err(error) => report(step, error, context).await,
     }
     (step.id.clone(), result)
