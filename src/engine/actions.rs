@@ -6,9 +6,10 @@ use crate::base::NodeName;
 use crate::desired::predicted_cgroup_driver;
 use crate::event::Event;
 use crate::host::{Change, HostError, SharedHost};
-use crate::plan::{Action, Step};
+use crate::plan::{Action, Condition, Step};
 use crate::state::{Inventory, ResourceKind};
 
+use super::addon::{Proof, PutBack};
 use super::drain::NotEmpty;
 use super::explain::NotReady;
 use super::snapshots::SnapshotFailure;
@@ -37,6 +38,9 @@ pub enum StepError {
     /// What an add-on brings did not get ready.
     #[error(transparent)]
     NotReady(#[from] Box<NotReady>),
+    /// An add-on did not get ready, and what was there before was put back.
+    #[error(transparent)]
+    PutBack(#[from] Box<PutBack>),
     /// A node's pods did not leave it.
     #[error(transparent)]
     NotEmpty(#[from] Box<NotEmpty>),
@@ -72,6 +76,13 @@ pub enum StepError {
     /// The plan names a host that the run does not have.
     #[error("no connection to {0}")]
     NoHost(NodeName),
+}
+
+impl StepError {
+    /// Whether the step is neither done nor failed: nobody has waited for its end.
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self, Self::Abandoned | Self::Cancelled)
+    }
 }
 
 fn kinds(kinds: &[ResourceKind]) -> String {
@@ -111,6 +122,10 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::CopySnapshot { from, record } => snapshots::bring(step, from, record, context).await?,
         Action::BeginRestore { snapshot, stamp } => context.log.restore_begins(snapshot, stamp)?,
         Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
+        Action::Prove { addon, key, before } => {
+            let condition = Condition::WorkloadReady { addon: addon.clone(), key: key.clone() };
+            Proof { step: &step.id, key, condition, before, context, halted }.run().await?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Runs a plan: what has no edge between it runs at once, and only this module knows what is running.
 
 mod actions;
+mod addon;
 mod aftercare;
 mod drain;
 mod etcd_data;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::event::EventSink;
 
 pub use actions::StepError;
+pub use addon::PutBack;
 pub use drain::NotEmpty;
 pub use explain::NotReady;
 pub use scheduler::{Outcome, run};

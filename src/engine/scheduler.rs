@@ -128,7 +128,7 @@ impl<'a> Schedule<'a> {
                 }
             }
             // What the operator has stopped has not failed.
-            Err(StepError::Abandoned | StepError::Cancelled) => self.abandoned += 1,
+            Err(error) if error.is_given_up() => self.abandoned += 1,
             Err(error) => {
                 let step = self.steps.get(id);
                 self.halted |= !step.is_some_and(|step| step.contained);
@@ -157,7 +157,7 @@ async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (St
             actions::perform(step, context, halted).await
         }
     };
-    if matches!(result, Err(StepError::Abandoned | StepError::Cancelled)) {
+    if result.as_ref().is_err_and(StepError::is_given_up) {
         // Neither done nor failed: it has a beginning alone, as if the process had ended.
         return (step.id.clone(), result);
     }
@@ -179,6 +179,7 @@ async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicBool) -> (St
 async fn report(step: &Step, error: &StepError, context: &Context<'_>) {
     let log = match (error, &step.log, &step.host) {
         (StepError::NotReady(not_ready), ..) if !not_ready.log().is_empty() => not_ready.log(),
+        (StepError::PutBack(put_back), ..) => put_back.log(),
         // What runs under that name now is the old one again.
         (StepError::Host(HostError::Reverted { log, .. } | HostError::NeitherWorks { log, .. }), ..) => log.clone(),
         (_, Some(source), Some(host)) => match context.world.hosts.get(host) {

@@ -8,6 +8,7 @@ use super::Input;
 use super::cluster_steps::{first_api, host_id, live, wait};
 use super::inventory_steps::{self, NOTE};
 use super::object_difference::object_difference;
+use super::owned_fields::as_it_is;
 use super::readiness::{has_condition, is_awaited, workload_is_ready};
 use super::step::{Action, Condition, Plan, Step};
 use crate::base::StepId;
@@ -309,8 +310,33 @@ pub(super) fn waits(input: &Input<'_>, moved: &[StepId], plan: &mut Plan) {
         let step = wait(ready_id(object, is_own), None, title, condition);
         let reason = if applied.is_none() && comes_back { "its pods move".into() } else { step.reason };
         let after = ready.iter().chain(moved).cloned().chain(applied).collect();
-        plan.steps.push(Step { reason, after, contained: true, ..step });
+        let step = Step { reason, after, contained: true, ..step };
+        plan.steps.push(if is_own { proven(step, object, input, plan) } else { step });
     }
+}
+
+/// The wait for a workload that comes over one that is ready, which is put back with all else of its add-on that the plan applies
+/// over others, but for definitions and namespaces. On the way back nothing is put back: what runs then is what the way leads away from.
+fn proven(step: Step, workload: &Object, input: &Input<'_>, plan: &Plan) -> Step {
+    let Action::Wait(Condition::WorkloadReady { addon, key }) = &step.action else { return step };
+    let was_ready = live(input, key).is_some_and(workload_is_ready);
+    let leads_back = input.history.goes_back || input.restoration.is_some();
+    if !was_ready || leads_back || applying_step(plan, key).is_none() {
+        return step;
+    }
+    let applied = |object: &&Object| object.addon == workload.addon && applying_step(plan, &object.key).is_some();
+    let objects: Vec<&Object> = input.desired.objects.iter().take(own_objects(input)).filter(applied).collect();
+    // An older definition may not know what is stored by now.
+    let before = [Stage::Foundation, Stage::Workloads, Stage::Resources].map(|stage| {
+        let of_stage = objects.iter().copied().filter(|object| Stage::of(&object.key) == stage);
+        let as_before = |object: &Object| {
+            Some(Object { body: as_it_is(live(input, &object.key)?, &object.body), ..object.clone() })
+        };
+        of_stage.filter_map(as_before).collect()
+    });
+    let reason = "comes over one that is ready, which is put back where it does not get ready".into();
+    let action = Action::Prove { addon: addon.clone(), key: key.clone(), before: before.into() };
+    Step { reason, action, ..step }
 }
 
 /// What an object is awaited by, where it is one that can be.

@@ -51,7 +51,9 @@ pub use label_steps::{LABEL_NAMESPACES, label_namespaces};
 pub use missing_image::MissingImage;
 pub use object_difference::{Difference, object_difference};
 pub use preflight::{Limits, PreflightFinding, Severity, leftovers, preflight};
-pub use readiness::{condition, has_condition, job_failure, node_is_ready, workload_is_ready, workload_progress};
+pub use readiness::{
+    condition, has_condition, job_failure, node_is_ready, was_seen, workload_is_ready, workload_progress,
+};
 pub use refusal::Refusal;
 pub use restore_steps::{
     Restoration, RestoreInput, abort_restore, is_stopped_for_restore, replaced_data, restore_snapshot,

@@ -53,8 +53,8 @@ fn suspends(step: &Step) -> bool {
 fn changes_what_runs(step: &Step) -> bool {
     match &step.action {
         Action::Change(changes) => changes.iter().any(Change::touches_what_runs),
-        Action::Note(_) | Action::VerifyRuntime | Action::RequireKinds(_) | Action::Wait(_) => false,
-        _ => true,
+        Action::Note(_) | Action::VerifyRuntime => false,
+        action => !action.is_wait(),
     }
 }
 

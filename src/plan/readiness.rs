@@ -32,7 +32,6 @@ pub fn workload_is_ready(live: &Value) -> bool {
     if live["kind"] == "Job" {
         return has_condition(live, "Complete");
     }
-    let current = number(live, "/status/observedGeneration") >= number(live, "/metadata/generation");
     let is_manual = live.pointer("/spec/updateStrategy/type").is_some_and(|kind| kind == "OnDelete");
     let ready = match live["kind"].as_str() {
         Some("DaemonSet") => daemon_set_is_ready(live, is_manual),
@@ -44,7 +43,12 @@ pub fn workload_is_ready(live: &Value) -> bool {
             all.iter().all(|pointer| number(live, pointer) == wanted)
         }
     };
-    current && ready
+    was_seen(live) && ready
+}
+
+/// Whether a controller-manager has seen the last change of a workload.
+pub fn was_seen(live: &Value) -> bool {
+    number(live, "/status/observedGeneration") >= number(live, "/metadata/generation")
 }
 
 fn replicas(live: &Value) -> i64 {
@@ -89,7 +93,7 @@ pub fn workload_progress(live: &Value) -> String {
         _ => (number(live, "/status/readyReplicas"), replicas(live), number(live, "/status/updatedReplicas")),
     };
     // Its numbers are still those of what was there before.
-    if number(live, "/status/observedGeneration") < number(live, "/metadata/generation") {
+    if !was_seen(live) {
         return "no controller-manager has seen the change yet".to_owned();
     }
     let old = if ready == wanted && updated < wanted { format!(", {updated} of {wanted} new") } else { String::new() };

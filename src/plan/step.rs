@@ -126,12 +126,23 @@ pub enum Action {
     },
     /// Waits, and changes nothing.
     Wait(Condition),
+    /// Waits for a workload that was applied over one that was ready. Where it does not get ready, the older one is put back and
+    /// awaited, and the step fails.
+    Prove {
+        /// Whose it is.
+        addon: String,
+        /// The workload.
+        key: ObjectKey,
+        /// Those objects of the add-on that the plan applies over others, as it has seen them; in the order in which they go
+        /// back, each stage at once.
+        before: Vec<Vec<Object>>,
+    },
 }
 
 impl Action {
-    /// Whether the step only waits.
+    /// Whether the step only waits, be it that it puts something back where it waits in vain.
     pub fn is_wait(&self) -> bool {
-        matches!(self, Self::Wait(_) | Self::RequireKinds(_))
+        matches!(self, Self::Wait(_) | Self::Prove { .. } | Self::RequireKinds(_))
     }
 }
 

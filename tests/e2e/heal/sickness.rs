@@ -18,6 +18,8 @@ pub struct Sickness {
     pub kubelet: Option<(&'static str, &'static str)>,
     /// What is done on the host before, and what takes it back.
     pub host: Option<(&'static str, &'static str)>,
+    /// More options of `up`.
+    pub options: &'static [&'static str],
     /// What the plan names, before and after.
     pub planned: &'static str,
     /// What the run says.
@@ -130,15 +132,44 @@ pub fn kubelet_that_never_registers() -> Sickness {
     }
 }
 
-/// An add-on: what ran before comes back with the generation that had it.
+/// An add-on: what was applied before is applied again. After a reboot nobody leads until the lease of the controller-manager
+/// before it is over.
 pub fn network_that_never_gets_ready() -> Sickness {
     let image = "ghcr.io/flannel-io/flannel:broken";
     Sickness {
         name: "pods of the network plugin that never get ready",
         config: format!("system_images:\n  flannel: {image}\n"),
         image: Some((image, "/opt/bin/flanneld", "#!/bin/sh\necho 'no way out' >&2\nexit 3\n")),
+        options: &["--step-timeout", "60"],
         planned: "DaemonSet kube-system/kube-flannel-ds",
-        says: &["kube-flannel-ds", "no way out", "exit code 3"],
+        says: &["the old one is back", "kube-flannel-ds", "exit code 3", "no way out"],
+        ..Sickness::default()
+    }
+}
+
+/// An add-on of the operator's: it stays until the generation that brought it is taken back.
+pub fn addon_that_never_gets_ready() -> Sickness {
+    Sickness {
+        name: "an add-on of cluster.yml that never gets ready",
+        config: "addons: |
+  apiVersion: v1
+  kind: Namespace
+  metadata: {name: sick}
+  ---
+  apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: sick, namespace: sick}
+  spec:
+    selector: {matchLabels: {app: sick}}
+    template:
+      metadata: {labels: {app: sick}}
+      spec:
+        containers: [{name: main, image: 'registry.k8s.io/pause:nobody-has-it'}]
+"
+        .into(),
+        options: &["--step-timeout", "60"],
+        planned: "Deployment sick/sick",
+        says: &["Deployment sick/sick", "0 of 1 pods ready"],
         ..Sickness::default()
     }
 }

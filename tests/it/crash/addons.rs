@@ -227,6 +227,41 @@ fn an_add_on_that_never_gets_ready_is_named_with_its_pods_reasons_and_the_others
 }
 
 #[test]
+fn an_add_on_of_the_tool_that_does_not_get_ready_is_put_back_as_it_was() {
+    let sick = "system_images: {coredns: 'example.org/coredns:sick'}\n";
+    let desk = Desk::for_option(sick);
+    let case =
+        Case { name: "DNS that does not get ready", before: Some((1, 0)), nodes: (1, 0), rest: ("", sick), calls: 6 };
+    let (stage, loaded) = case.stage(&desk);
+    let image = || {
+        let live = stage.world.object("Deployment", "coredns");
+        live["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+    };
+    let whole = || {
+        let mut live = stage.world.object("Deployment", "coredns");
+        live["metadata"]["managedFields"] = Value::Null;
+        live
+    };
+    let before = whole();
+    let fails_with = |text: &str| match stage.up(&loaded, &FakeProcess::new()) {
+        Err(error @ OperationError::Incomplete { .. }) => assert!(error.to_string().contains(text), "{error}"),
+        other => panic!("{other:?}"),
+    };
+    let breaks = |what: &str| stage.world.broken.lock().unwrap().insert(what.into(), "no such zone".into());
+    breaks("coredns:sick");
+    fails_with("the old one is back, since the new one failed: add-on dns is not ready after 0 s: 0 of 1 pods ready");
+    assert_eq!(whole(), before);
+    // One that does not run is put back for nobody.
+    breaks("coredns");
+    fails_with("cluster/ready/coredns: add-on dns is not ready after 0 s");
+    assert_eq!(image(), "example.org/coredns:sick");
+    stage.world.broken.lock().unwrap().clear();
+    stage.must(&loaded, "mended");
+    assert_eq!(image(), "example.org/coredns:sick");
+    assert_eq!(stage.must(&loaded, "again"), UpOutcome::NothingToDo);
+}
+
+#[test]
 fn without_images_of_pods_a_run_ends_with_who_waits_for_which() {
     let whole = Desk::new();
     let desk = Desk { lenient: true, ..Desk::without("flannel:") };

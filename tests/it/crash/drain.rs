@@ -85,7 +85,7 @@ fn run(world: &World, plan: &Plan, process: &FakeProcess) -> (Outcome, Vec<Strin
 }
 
 /// The same, told to somebody who may do something about it. By that clock it took the time that comes along.
-fn run_with(
+pub(super) fn run_with(
     world: &World,
     plan: &Plan,
     process: &FakeProcess,
@@ -137,9 +137,9 @@ fn a_pod_that_a_budget_keeps_is_asked_for_again_until_it_may_go() {
 
 /// The operator who stops a run as soon as it waits for this.
 #[derive(Default)]
-struct Impatient {
-    cancellation: Cancellation,
-    awaited: &'static str,
+pub(super) struct Impatient {
+    pub cancellation: Cancellation,
+    pub awaited: &'static str,
 }
 
 impl EventSink for Impatient {

@@ -8,6 +8,7 @@ mod drain;
 mod engines;
 mod generations;
 mod options;
+mod proof;
 mod refused;
 mod renewal;
 mod snapshots;
@@ -449,7 +450,7 @@ fn announced(plan: &Plan) -> Vec<Write> {
             Action::Uncordon(_) => add("uncordon".into()),
             // It changes the state folder alone.
             Action::BeginRestore { .. } => {}
-            Action::VerifyRuntime | Action::Wait(_) | Action::RequireKinds(_) => {}
+            Action::VerifyRuntime | Action::Wait(_) | Action::Prove { .. } | Action::RequireKinds(_) => {}
         }
     }
     writes.sort();

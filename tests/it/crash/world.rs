@@ -17,7 +17,7 @@ use provision::kubeapi::{CORDONED_ANNOTATION, Eviction, EvictionAnswer, PodTroub
 use provision::ops::{Connections, Reach};
 use provision::state::{Deletion, HostSnapshot, Object, ObjectKey, ObservedEntry, ObservedEtcdMember, Owner};
 use provision::state::{ImageReference, Resident, Resource, ResourceKind, StoredObject};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const ETCD_DATA: &str = "/var/lib/etcd/member";
 
@@ -32,7 +32,7 @@ pub struct World {
     /// Tokens and member lists with which members were ever started on empty data.
     first_starts: Arc<Mutex<BTreeSet<String>>>,
     pub writes: Arc<Mutex<Vec<Write>>>,
-    /// Workloads that never get ready, and why.
+    /// Workloads that never get ready, by a text of their pods (a name, an image), and why.
     pub broken: Arc<Mutex<BTreeMap<String, String>>>,
     /// Days since [`super::NOW`].
     pub days: Arc<Mutex<i64>>,
@@ -110,12 +110,13 @@ impl World {
         self.stored.lock().unwrap()
     }
 
-    /// Stores an object as the API does: it keeps its uid for as long as it lives.
+    /// Stores an object as the API does, and says who has applied it: it keeps its uid for as long as it lives.
     fn store(&self, object: &Object) {
         let mut stored = self.stored();
         let uid = stored.get(&object.key).map(|live| live["metadata"]["uid"].clone());
         let mut body = object.body.clone();
         body["metadata"]["uid"] = uid.unwrap_or_else(|| format!("uid of {}", object.key).into());
+        body["metadata"]["managedFields"] = applied_by(object);
         stored.insert(object.key.clone(), body);
     }
 
@@ -129,7 +130,7 @@ impl World {
 
     /// An object that somebody else makes or changes.
     pub fn by_hand(&self, body: Value) {
-        self.store(&Object::new(body).expect("an object"));
+        self.store(&Object::new(body).expect("an object").managed_by("another"));
     }
 
     /// A value of an object that somebody else changes.
@@ -192,6 +193,13 @@ impl World {
 
     fn leads(&self, node: &NodeName) -> bool {
         *self.leader.lock().unwrap() == Some(node.as_str())
+    }
+
+    /// An object as the API holds it.
+    pub fn object(&self, kind: &str, name: &str) -> Value {
+        let stored = self.stored();
+        let found = stored.iter().find(|(key, _)| key.kind == kind && key.name == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}")).1.clone()
     }
 
     /// Whether the API holds an object.
@@ -362,6 +370,18 @@ fn pod(workload: &Value, node: &NodeName, state: &HostSnapshot) -> Value {
     json!({ "metadata": { "name": format!("{}-{node}", workload["metadata"]["name"]) }, "spec": spec, "status": status })
 }
 
+/// What the API tells of an object that somebody has applied.
+fn applied_by(object: &Object) -> Value {
+    let whole = |value: &Value, but: &[&str]| {
+        let names = value.as_object().into_iter().flat_map(Map::keys).filter(|name| !but.contains(&name.as_str()));
+        names.map(|name| (format!("f:{name}"), json!({}))).collect::<Map<_, _>>()
+    };
+    let mut fields = whole(&object.body, &["apiVersion", "kind", "metadata"]);
+    fields.insert("f:metadata".into(), whole(&object.body["metadata"], &["name", "namespace", "managedFields"]).into());
+    let version = &object.key.api_version;
+    json!([{ "manager": object.manager, "operation": "Apply", "apiVersion": version, "fieldsV1": fields }])
+}
+
 /// What the API tells of a Node whose cordon somebody has written.
 pub fn cordoned_by(manager: &str) -> Value {
     json!([{ "manager": manager, "operation": "Update", "fieldsV1": { "f:spec": { "f:unschedulable": {} } } }])
@@ -409,11 +429,10 @@ impl FakeEndpoints {
     fn with_status(&self, mut object: Value, nodes: usize) -> Value {
         let conditions = json!([{ "type": "Ready", "status": "True" }]);
         let has_network = self.world.stored().keys().any(|key| key.kind == "DaemonSet");
-        let broken = |name: &Value| self.world.broken.lock().unwrap().contains_key(name.as_str().unwrap_or_default());
+        let template = object["spec"]["template"].to_string();
+        let is_broken = || self.world.broken.lock().unwrap().keys().any(|text| template.contains(text));
         match object["kind"].as_str() {
-            Some("Deployment") if broken(&object["metadata"]["name"]) => {
-                object["status"] = json!({ "readyReplicas": 0 })
-            }
+            Some("Deployment") if is_broken() => object["status"] = json!({ "readyReplicas": 0 }),
             Some("Node") if has_network => {
                 let version = self.kubelet_version(object["metadata"]["name"].as_str().unwrap_or_default());
                 object["status"] = json!({ "conditions": conditions, "nodeInfo": { "kubeletVersion": version } });
