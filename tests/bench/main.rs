@@ -19,7 +19,7 @@ use harness::probes::Target;
 use harness::tool::Tool;
 use harness::{Lab, V1_34};
 use measured::{Measured, measure};
-use upgrades::Asked;
+use upgrades::{Asked, Upgraded};
 
 /// How often the short commands are measured; the middle value counts.
 const REPEATS: usize = 5;
@@ -28,12 +28,13 @@ const REPEATS: usize = 5;
 type Figures = fn(&mut Table);
 
 /// What can be measured, by name.
-const FIGURES: [(&str, Figures); 7] = [
+const FIGURES: [(&str, Figures); 8] = [
     ("help", help),
     ("one-node", one_node),
     ("three-nodes", three_nodes),
     ("sending", sending),
     ("upgrade", upgrade),
+    ("upgrade-drained", upgrade_drained),
     ("upgrade-one", upgrade_one),
     ("bad-image", bad_image),
 ];
@@ -112,23 +113,36 @@ fn sending(table: &mut Table) {
     }
 }
 
-/// Images are brought before it begins to replace; no target counts them.
+const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
+const TARGETS: [Target; 3] = [Target::Proxy, Target::Account, Target::Workload];
+
 fn upgrade(table: &mut Table) {
-    let targets = [Target::Proxy, Target::Account, Target::Workload];
-    let upgraded = upgrades::upgrade("3+1", &["h1", "h2", "h3", "h4"], &targets);
-    let ratio = upgraded.replacing.as_secs_f64() / upgraded.unavoidable.as_secs_f64();
+    let upgraded = upgrades::upgrade("3+1", &HOSTS, &TARGETS, false);
     let target = Duration::from_secs(60) + 3 * upgrades::SHUTDOWN_DELAY;
     table.row("upgrade, 3+1 nodes, without drain", &seconds(upgraded.run.took), "");
-    table.row("  from the first replacement on", &seconds(upgraded.replacing), &format!("<= {} s", target.as_secs()));
+    replacing(table, &upgraded, &format!("<= {} s", target.as_secs()));
+    if let Some(Asked { failed, total, .. }) = upgraded.asked_broken {
+        table.row("apiservers that end at once: requests that failed", &format!("{failed} of {total}"), "> 0");
+    }
+}
+
+fn upgrade_drained(table: &mut Table) {
+    let upgraded = upgrades::upgrade("3+1", &HOSTS, &TARGETS, true);
+    table.row("upgrade, 3+1 nodes, each emptied first", &seconds(upgraded.run.took), "");
+    table.row("  all drains together", &seconds(upgraded.drains), "");
+    replacing(table, &upgraded, "");
+}
+
+/// Images are brought before it begins to replace; no target counts them.
+fn replacing(table: &mut Table, upgraded: &Upgraded, target: &str) {
+    let ratio = upgraded.replacing.as_secs_f64() / upgraded.unavoidable.as_secs_f64();
+    table.row("  from the first replacement on", &seconds(upgraded.replacing), target);
     table.row("  what it cannot do without", &seconds(upgraded.unavoidable), "");
     table.row("  the ratio of both", &format!("{ratio:.2}"), "<= 1.30");
     table.row("  peak memory", &mebibytes(upgraded.run.peak_kibibytes), "<= 50 MiB");
     asked(table, &upgraded.asked);
     table.row("rollback of it", &seconds(upgraded.back), "");
     asked(table, &upgraded.asked_back);
-    if let Some(Asked { failed, total, .. }) = upgraded.asked_broken {
-        table.row("apiservers that end at once: requests that failed", &format!("{failed} of {total}"), "> 0");
-    }
 }
 
 fn asked(table: &mut Table, asked: &Asked) {
@@ -138,7 +152,7 @@ fn asked(table: &mut Table, asked: &Asked) {
 }
 
 fn upgrade_one(table: &mut Table) {
-    let upgraded = upgrades::upgrade("1", &["h1"], &[Target::Proxy]);
+    let upgraded = upgrades::upgrade("1", &["h1"], &[Target::Proxy], false);
     let ratio = upgraded.asked.gap.as_secs_f64() / upgraded.apiserver_start.as_secs_f64();
     table.row("upgrade, 1 node, without drain", &seconds(upgraded.run.took), "");
     table.row("  from the first replacement on", &seconds(upgraded.replacing), "<= 20 s");

@@ -66,6 +66,12 @@ impl Measured {
         begun.min().unwrap_or_else(|| panic!("no step …{end} in {:?}", self.begun.keys()))
     }
 
+    /// What all steps took together whose names end like this.
+    pub fn took_by(&self, end: &str) -> Duration {
+        let steps = self.steps.iter().filter(|(name, _)| name.ends_with(end));
+        steps.map(|(name, done)| *done - self.begun[name]).sum()
+    }
+
     /// A count over all hosts: the highest chain, or the sum.
     pub fn round_trips(&self, field: &str) -> String {
         let counts = self.trips.iter().filter_map(|event| event[field].as_u64());

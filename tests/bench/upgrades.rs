@@ -1,4 +1,4 @@
-//! Upgrades of a minor, without drain, beside the sum of what no upgrade can do without.
+//! Upgrades of a minor beside the sum of what no upgrade can do without.
 
 use std::fs;
 use std::path::Path;
@@ -17,8 +17,11 @@ pub struct Upgraded {
     pub replacing: Duration,
     /// From the start of one apiserver, by hand, until it is ready.
     pub apiserver_start: Duration,
-    /// What is needed in any case, one after another: each apiserver's delay and start, controllers, kubelets.
+    /// What is needed in any case, one after another: each apiserver's delay and start, controllers, kubelets, and the
+    /// drains, in which pods end.
     pub unavoidable: Duration,
+    /// The drains alone.
+    pub drains: Duration,
     /// What was asked meanwhile.
     pub asked: Asked,
     /// The rollback to where it came from.
@@ -58,10 +61,10 @@ impl Asked {
     }
 }
 
-/// A cluster of v1.24.17 becomes v1.25.4, without drain, and v1.24.17 again, under requests. `hosts` is `1` or `3+1`.
-pub fn upgrade(hosts: &str, names: &[&str], targets: &[Target]) -> Upgraded {
+/// A cluster of v1.24.17 becomes v1.25.4 and v1.24.17 again, under requests. `hosts` is `1` or `3+1`.
+pub fn upgrade(hosts: &str, names: &[&str], targets: &[Target], drain: bool) -> Upgraded {
     let lab = Lab::prepared(hosts, V1_24);
-    lab.edit_config("network:\n", "upgrade_strategy:\n  drain: false\nnetwork:\n");
+    lab.edit_config("network:\n", &format!("upgrade_strategy:\n  drain: {drain}\nnetwork:\n"));
     lab.tool().up().succeeded();
     let kubectl = Kubectl::operator(&lab);
     kubectl.await_nodes(names);
@@ -77,14 +80,16 @@ pub fn upgrade(hosts: &str, names: &[&str], targets: &[Target]) -> Upgraded {
     let back = tool.run(&["rollback", "--yes"]).succeeded().took;
     let asked_back = Asked::of(&probes.stop());
     lab.edit_config(V1_25, V1_24);
-    let asked_broken = (names.len() > 1).then(|| broken(&lab, &kubectl, last, targets));
+    let asked_broken = (names.len() > 1 && !drain).then(|| broken(&lab, &kubectl, last, targets));
     let control_planes = u32::try_from(names.len().min(3)).expect("a few");
     let delay = if control_planes > 1 { SHUTDOWN_DELAY } else { Duration::ZERO };
     let nodes = u32::try_from(names.len()).expect("a few");
+    let drains = run.took_by("/drain");
     Upgraded {
         replacing: run.took - run.before("container/kube-apiserver"),
         apiserver_start: starts.apiserver,
-        unavoidable: (delay + starts.apiserver + starts.controllers) * control_planes + starts.kubelet * nodes,
+        unavoidable: (delay + starts.apiserver + starts.controllers) * control_planes + starts.kubelet * nodes + drains,
+        drains,
         asked,
         back,
         asked_back,

@@ -63,7 +63,7 @@ fn a_network_check_leaves_nothing_behind_however_it_ends() {
 
     let mut stopped = lab.tool().start(&["check", "network"]);
     stopped.read_until(&["trying connections"]);
-    assert_eq!(stopped.interrupt(), Some(130));
+    assert_eq!(stopped.interrupt().0, Some(130));
     assert_eq!(namespaces(&lab).len(), 1, "a check that is stopped removes what is its own");
 
     let ran = check(&lab, &[]).succeeded();

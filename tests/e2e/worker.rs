@@ -29,10 +29,10 @@ fn a_canary_is_watched_before_two_workers_follow_at_once_and_the_operators_cordo
     let kubectl = Kubectl::operator(&lab);
     kubectl.await_nodes(&["h1", "h2", "h3", "h4"]);
     kubectl.run(&["cordon", "h4"]).succeeded();
-    let strategy =
-        "{canary: 1, soak: 20s, max_unavailable_worker: 2, drain: true, node_drain_input: {delete_local_data: true}}";
+    let strategy = "{canary: 1, soak: 20s, max_unavailable_worker: 2, drain: true, on_failure: rollback, node_drain_input: {delete_local_data: true}}";
     lab.edit_config("network:\n", &format!("upgrade_strategy: {strategy}\nnetwork:\n"));
     lab.edit_config("    config:\n", "    config:\n      maxPods: 100\n");
+    is_stopped_while_a_node_is_emptied(&lab, &kubectl);
     let events = lab.tool().start_up().finish();
     let find = |event: &str, step: &str| {
         let is_it = |line: &String| line.contains(&format!("\"{event}\"")) && line.contains(&format!("\"{step}\""));
@@ -57,6 +57,20 @@ fn a_canary_is_watched_before_two_workers_follow_at_once_and_the_operators_cordo
         assert_eq!(node["status"]["capacity"]["pods"], "100", "{node}");
     }
     lab.tool().finds_nothing_to_do();
+}
+
+/// Ctrl-C is no failure: nothing is taken back, and the node takes pods again.
+fn is_stopped_while_a_node_is_emptied(lab: &Lab, kubectl: &Kubectl) {
+    let mut running = lab.tool().start_up();
+    running.read_until(&["step-started", "h1/drain"]);
+    let (code, said) = running.interrupt();
+    assert_eq!(code, Some(130));
+    assert!(!said.contains("Taking back"), "{said}");
+    for host in ["h1", "h2", "h3", "h4"] {
+        let node = kubectl.json(&["get", "node", host]);
+        assert_eq!(node["spec"]["unschedulable"] == true, host == "h4", "{node}");
+        assert_eq!(node["status"]["capacity"]["pods"], "110", "{node}");
+    }
 }
 
 fn carries_no_control_plane(lab: &Lab) {

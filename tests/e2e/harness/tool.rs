@@ -165,14 +165,15 @@ impl Running {
         self.seen
     }
 
-    /// Asks it to stop, as Ctrl-C does, and waits for its end. Gives its exit code.
-    pub fn interrupt(mut self) -> Option<i32> {
+    /// Asks it to stop, as Ctrl-C does, and waits for its end. Gives its exit code, and all that it has said.
+    pub fn interrupt(mut self) -> (Option<i32>, String) {
         run(Command::new("kill").args(["-INT", &self.child.id().to_string()])).succeeded();
         while self.next().is_some() {}
         let code = self.child.wait().expect("the tool ends").code();
         let took = self.started.elapsed().as_secs_f64();
-        println!("{took:7.1} s  it was interrupted and ended with {code:?}; its events:\n{}", self.seen.concat());
-        code
+        let seen = self.seen.concat();
+        println!("{took:7.1} s  it was interrupted and ended with {code:?}; its events:\n{seen}");
+        (code, seen)
     }
 
     /// Its number.

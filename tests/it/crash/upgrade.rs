@@ -261,6 +261,23 @@ fn a_canary_goes_alone_and_is_watched_before_the_other_workers_follow() {
 }
 
 #[test]
+fn a_run_that_goes_on_takes_as_many_workers_at_once_as_the_one_before() {
+    let desk = desk();
+    let to = "kubernetes_version: v1.25.4\nupgrade_strategy: {max_unavailable_worker: 50%}\n";
+    let (stage, loaded) = Case { nodes: (1, 4), before: Some((1, 4)), rest: (OLD, to), ..FOUR_NODES }.stage(&desk);
+    let machines = stage.world.machines.lock().unwrap().clone();
+    let sick = || machines.iter().filter(|(name, _)| ["h4", "h5"].contains(&name.as_str()));
+    sick().for_each(|(_, machine)| machine.let_fail("v1.25.4"));
+    assert!(matches!(stage.up(&loaded, &FakeProcess::new()), Err(OperationError::Incomplete { .. })));
+    sick().for_each(|(_, machine)| machine.let_work("v1.25.4"));
+    let plan = stage.plan(&loaded);
+    let kubelets: Vec<String> = replaced(&plan).into_iter().filter(|id| id.ends_with("kubelet.service")).collect();
+    assert_eq!(kubelets, ["h4/unit/kubelet.service", "h5/unit/kubelet.service"]);
+    // Two of four are two, though only two are left.
+    assert!(!waits_for(&plan, "h5/unit/kubelet.service", "h4/unit/kubelet.service"), "{plan}");
+}
+
+#[test]
 fn a_canary_that_no_node_can_be_is_said() {
     let desk = desk();
     let to = "kubernetes_version: v1.25.4\nupgrade_strategy: {canary: 1}\n";
