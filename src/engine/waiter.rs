@@ -226,17 +226,33 @@ async fn pods_run_on(live: &Value, running: &Running, context: &Context<'_>) -> 
         return Ok(());
     }
     let pods = context.world.endpoints.pods(live).await?;
-    for pod in &pods {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let leaves = !pod["metadata"]["deletionTimestamp"].is_null();
-        if leaves && live["kind"] == "DaemonSet" {
-            return Err(Not::Yet(format!("pod {name} is being replaced")));
-        }
-        if !leaves && !has_run_on(pod, running) {
-            return Err(Not::Yet(format!("pod {name} to run on")));
-        }
+    let (leaving, staying): (Vec<&Value>, Vec<&Value>) =
+        pods.iter().partition(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
+    let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    if let Some(pod) = leaving.first().filter(|_| live["kind"] == "DaemonSet") {
+        return Err(Not::Yet(format!("pod {} is being replaced", name(pod))));
     }
-    Ok(())
+    if let Some(pod) = staying.iter().find(|pod| !has_run_on(pod, running)) {
+        return Err(Not::Yet(format!("pod {} to run on", name(pod))));
+    }
+    Ok(all_are_there(live, staying.len())?)
+}
+
+/// The count of ready pods is older than the list: it may hold one that has gone since.
+fn all_are_there(live: &Value, there: usize) -> Result<(), String> {
+    match wanted_pods(live) {
+        Some(wanted) if there as u64 >= wanted => Ok(()),
+        wanted => Err(format!("{there} of {} pods are there", wanted.unwrap_or_default())),
+    }
+}
+
+/// How many pods a workload is to have; `None` of a DaemonSet for which nobody has counted the nodes.
+fn wanted_pods(live: &Value) -> Option<u64> {
+    let number = |pointer: &str| live.pointer(pointer).and_then(Value::as_u64);
+    match live["kind"].as_str() {
+        Some("DaemonSet") => number("/status/desiredNumberScheduled"),
+        _ => number("/spec/replicas").or(Some(1)),
+    }
 }
 
 /// How long a pod must be seen to run whose containers do not all have a readiness probe.
@@ -280,15 +296,10 @@ fn ended_early(status: &Value) -> bool {
 /// Pods that are admitted and lack nothing but images.
 async fn only_images_missing(live: &Value, images: &[String], context: &Context<'_>) -> Result<(), Not> {
     let pods = context.world.endpoints.pods(live).await?;
-    let number = |pointer: &str| live.pointer(pointer).and_then(Value::as_u64);
-    let wanted = match live["kind"].as_str() {
-        Some("DaemonSet") => number("/status/desiredNumberScheduled").filter(|wanted| *wanted > 0),
-        _ => number("/spec/replicas").or(Some(1)),
-    };
-    let there = u64::try_from(pods.len()).unwrap_or(u64::MAX);
-    if wanted.is_none_or(|wanted| there < wanted) {
-        return Err(format!("{there} of {} pods are there", wanted.unwrap_or_default()).into());
+    if wanted_pods(live) == Some(0) && live["kind"] == "DaemonSet" {
+        return Err(Not::Yet("nobody has counted its nodes yet".into()));
     }
+    all_are_there(live, pods.len())?;
     let mut unready = pods.iter().filter(|pod| !has_condition(pod, "Ready"));
     Ok(unready.try_for_each(|pod| waits_for_images(pod, images))?)
 }
@@ -358,6 +369,16 @@ mod tests {
             "metadata": {"uid": "1"}, "spec": {"containers": [{"name": "main", "readinessProbe": probe}]},
             "status": {"containerStatuses": [{"name": "main", "restartCount": restarts, "lastState": last}]},
         })
+    }
+
+    #[test]
+    fn a_pod_that_is_counted_and_gone_is_missed() {
+        let daemon_set = json!({"kind": "DaemonSet", "status": {"desiredNumberScheduled": 2, "numberReady": 2}});
+        assert_eq!(all_are_there(&daemon_set, 1), Err("1 of 2 pods are there".into()));
+        assert_eq!(all_are_there(&daemon_set, 2), Ok(()));
+        let deployment = json!({"kind": "Deployment", "spec": {}, "status": {"readyReplicas": 1}});
+        assert!(all_are_there(&deployment, 0).is_err() && all_are_there(&deployment, 2).is_ok());
+        assert!(all_are_there(&json!({"kind": "DaemonSet", "status": {}}), 1).is_err());
     }
 
     #[tokio::test(start_paused = true)]
