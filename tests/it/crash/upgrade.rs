@@ -6,6 +6,7 @@ use provision::host::{Change, FakeProcess, Moment};
 use provision::journal::{RunHistory, RunRecord, StateFolder};
 use provision::ops::{Loaded, OperationError, UpOutcome};
 use provision::plan::{Action, Plan};
+use provision::state::{Listener, ObservedSwap};
 
 use super::world::World;
 use super::{Case, Desk, Stage, Way, Yes, holder, open, run, run_in};
@@ -275,6 +276,28 @@ fn a_run_that_goes_on_takes_as_many_workers_at_once_as_the_one_before() {
     assert_eq!(kubelets, ["h4/unit/kubelet.service", "h5/unit/kubelet.service"]);
     // Two of four are two, though only two are left.
     assert!(!waits_for(&plan, "h5/unit/kubelet.service", "h4/unit/kubelet.service"), "{plan}");
+}
+
+#[test]
+fn a_port_that_the_next_one_of_a_replacement_has_already_is_no_strangers() {
+    let desk = Desk::new();
+    let stage = Stage::new(&desk);
+    let loaded = desk.load(1, 0);
+    stage.must(&loaded, "the cluster");
+    let [machine] = &stage.world.machines.lock().unwrap().values().cloned().collect::<Vec<_>>()[..] else { panic!() };
+    let process = "kube-scheduler (process 7)".to_owned();
+    machine.by_hand(|state| {
+        state.containers.get_mut("kube-scheduler").unwrap().running = false;
+        state.listeners.push(Listener { protocol: "tcp".into(), port: 10259, process });
+        state.swaps.insert("kube-scheduler".into(), ObservedSwap::Running);
+    });
+    let plan = stage.plan(&loaded).to_string();
+    assert!(plan.contains("settle kube-scheduler: its replacement is under way"), "{plan}");
+    machine.by_hand(|state| state.swaps.clear());
+    match stage.up(&loaded, &FakeProcess::new()) {
+        Err(OperationError::Preflight(findings)) => assert!(findings.iter().any(|one| one.code == "port-in-use")),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
