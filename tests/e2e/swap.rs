@@ -349,16 +349,17 @@ fn the_next_up_ends_what_is_left(subject: &Subject) {
     tool.up().succeeded();
     tool.finds_nothing_to_do();
 
-    let silent = Probe::Http { port: 1, path: "/healthz".into() };
     std::thread::scope(|scope| {
-        // Of what runs already nothing would be replaced.
-        let spec = ContainerSpec { oom_score_adj: -400, ..running(subject, name) };
-        let swap = scope.spawn(|| subject.reverted(&replace(spec, silent, 20)));
+        // It runs, and never answers where it is asked.
+        let mut silent = running(subject, name);
+        silent.arguments.push("--secure-port=10300".into());
+        let swap = scope.spawn(move || subject.reverted(&replace(silent, probe(name), 20)));
         until("the new one runs", 30 * SECOND, || {
             let script = format!("[ $(docker inspect -f '{{{{.State.Running}}}}' {name}.next) = true ]");
             subject.lab.try_script("h1", &script).result().map(|_| ())
         });
-        tool.plan().expect(2).says(&format!("settle {name}: its replacement is under way"));
+        // Its policy is off while the other is tried.
+        tool.plan().expect(2).says(&format!("replace container {name}")).says("its replacement is under way");
         tool.up().succeeded();
         swap.join().unwrap();
     });
