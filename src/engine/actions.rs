@@ -9,7 +9,7 @@ use crate::host::{Change, HostError, SharedHost};
 use crate::plan::{Action, Condition, Step};
 use crate::state::{Inventory, ResourceKind};
 
-use super::addon::{Proof, PutBack};
+use super::addon_proof::{AddonProof, PutBack};
 use super::drain::NotEmpty;
 use super::explain::NotReady;
 use super::snapshots::SnapshotFailure;
@@ -124,7 +124,7 @@ pub(super) async fn perform(step: &Step, context: &Context<'_>, halted: &AtomicB
         Action::Wait(condition) => waiter::wait(&step.id, condition, context, halted).await?,
         Action::Prove { addon, key, before } => {
             let condition = Condition::WorkloadReady { addon: addon.clone(), key: key.clone() };
-            Proof { step: &step.id, key, condition, before, context, halted }.run().await?;
+            AddonProof { step: &step.id, key, condition, before, context, halted }.run().await?;
         }
     }
     Ok(())

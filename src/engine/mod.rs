@@ -1,12 +1,13 @@
 //! Runs a plan: what has no edge between it runs at once, and only this module knows what is running.
 
 mod actions;
-mod addon;
+mod addon_proof;
 mod aftercare;
 mod drain;
 mod etcd_data;
 mod explain;
 mod objects;
+mod pod_watch;
 mod scheduler;
 mod snapshots;
 mod waiter;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::event::EventSink;
 
 pub use actions::StepError;
-pub use addon::PutBack;
+pub use addon_proof::PutBack;
 pub use drain::NotEmpty;
 pub use explain::NotReady;
 pub use scheduler::{Outcome, run};

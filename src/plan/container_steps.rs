@@ -21,7 +21,7 @@ enum Need {
 fn need(host: &HostInput<'_>, component: Component, spec: &ContainerSpec) -> Option<Need> {
     let Some(seen) = host.snapshot.containers.get(&spec.name) else {
         // In the middle of a replacement neither has the name.
-        let is_replaced = host.is_replaced_now(&spec.name);
+        let is_replaced = host.snapshot.is_replaced_now(&spec.name);
         return Some(if is_replaced {
             Need::Swap { differences: Vec::new() }
         } else {

@@ -3,7 +3,7 @@
 use crate::base::{NodeName, StepId};
 use crate::desired::{DesiredHost, DesiredImage, UnitSpec};
 use crate::host::{Change, LogSource, Transfer};
-use crate::state::{Component, Content, HostSnapshot, ImageStore, ObservedApi, ObservedSwap};
+use crate::state::{Component, Content, HostSnapshot, ImageStore, ObservedApi};
 
 use super::step::{Action, Plan, Step};
 use super::{
@@ -37,14 +37,10 @@ impl HostInput<'_> {
             Component::Runtime | Component::Kernel | Component::Base | Component::Cni => false,
             container => {
                 let name = container.as_str();
-                self.is_replaced_now(name) || self.snapshot.containers.get(name).is_some_and(|seen| seen.running)
+                self.snapshot.is_replaced_now(name)
+                    || self.snapshot.containers.get(name).is_some_and(|seen| seen.running)
             }
         }
-    }
-
-    /// Whether a replacement of the component was begun and has not ended: what was seen of it may be of either.
-    pub fn is_replaced_now(&self, name: &str) -> bool {
-        self.snapshot.swaps.get(name).is_some_and(|swap| !matches!(swap, ObservedSwap::Reverted(_)))
     }
 
     /// Whether what the API is made of is just started anew with other files: where none of it works, as when all certificates

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::base::NodeName;
 use crate::cluster::{Cluster, Node};
 use crate::desired::DesiredHost;
-use crate::state::{FileSpec, HostSnapshot, Observed, ObservedEntry, ObservedHost, ObservedSwap};
+use crate::state::{FileSpec, HostSnapshot, Observed, ObservedEntry, ObservedHost};
 
 use super::{Input, preflight_network};
 
@@ -168,9 +168,8 @@ impl Check<'_> {
     }
 
     fn holds(&self, component: &str) -> bool {
-        // While one takes the place of the other, and where that has not ended, either of them has it.
-        let swap = self.snapshot.swaps.get(component);
-        if swap.is_some_and(|swap| !matches!(swap, ObservedSwap::Reverted(_))) {
+        // Either of both may have it.
+        if self.snapshot.is_replaced_now(component) {
             return true;
         }
         if component == "kubelet" {

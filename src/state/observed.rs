@@ -64,6 +64,11 @@ impl HostSnapshot {
     pub fn has_active_kubelet(&self) -> bool {
         self.units.get("kubelet.service").is_some_and(|unit| unit.active == "active")
     }
+
+    /// Whether a replacement of the component was begun and has not ended: what is seen of it may be of either.
+    pub fn is_replaced_now(&self, component: &str) -> bool {
+        self.swaps.get(component).is_some_and(|swap| !matches!(swap, ObservedSwap::Reverted(_)))
+    }
 }
 
 /// How far the replacement of a component has come that did not simply succeed.

@@ -43,27 +43,17 @@ impl std::error::Error for PutBack {
 impl fmt::Display for PutBack {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |error: &StepError| error.to_string().lines().next().unwrap_or_default().to_owned();
-        match &self.old {
-            Old::Ready => write!(formatter, "the old one is back, since the new one failed: ")?,
-            Old::Unawaited => {
-                write!(formatter, "the old one was applied again and not awaited, since the new one failed: ")?;
-            }
+        let old = match &self.old {
+            Old::Ready => "the old one is back, since".into(),
+            Old::Unawaited => "the old one was applied again and not awaited, since".into(),
             Old::NotReady(error) => {
-                let error = short(error);
-                write!(
-                    formatter,
-                    "the old one was applied again and is not ready either ({error}); the new one failed: "
-                )?;
+                format!("the old one was applied again and is not ready either ({});", short(error))
             }
             Old::Refused(error) => {
-                let error = short(error);
-                write!(
-                    formatter,
-                    "the old one could not be applied again, or not all of it ({error}); the new one failed: "
-                )?;
+                format!("the old one could not be applied again, or not all of it ({});", short(error))
             }
-        }
-        self.failure.fmt(formatter)
+        };
+        write!(formatter, "{old} the new one failed: {}", self.failure)
     }
 }
 
@@ -78,7 +68,7 @@ impl PutBack {
 }
 
 /// The wait for a workload that was applied over one that was ready.
-pub(super) struct Proof<'a> {
+pub(super) struct AddonProof<'a> {
     pub step: &'a StepId,
     pub key: &'a ObjectKey,
     pub condition: Condition,
@@ -88,7 +78,7 @@ pub(super) struct Proof<'a> {
     pub halted: &'a AtomicBool,
 }
 
-impl Proof<'_> {
+impl AddonProof<'_> {
     /// Returns once the workload is ready. Where that is waited for in vain, what was there before comes back, and is waited
     /// for too. Nothing is put back that was given up, or that nobody has tried: it has not shown itself to be bad.
     pub async fn run(&self) -> Result<(), StepError> {
