@@ -7,7 +7,7 @@ use crate::harness::{AGNHOST, Kubectl, Lab, Ran, SECOND, V1_24, V1_34, until};
 #[test]
 fn a_network_check_is_green_on_three_nodes_and_names_the_pair_whose_port_is_blocked() {
     let lab = cluster("3", V1_34);
-    let ran = check(&lab, &[]).succeeded();
+    let ran = check(&lab, &[], 0);
     for (check, status, passed, tested) in [
         ("pod-to-pod", "ok", 6, 6),
         ("node-to-pod", "ok", 9, 9),
@@ -20,35 +20,38 @@ fn a_network_check_is_green_on_three_nodes_and_names_the_pair_whose_port_is_bloc
         let line = line(&ran, check);
         assert_eq!(
             (&line["status"], &line["passed"], &line["tested"]),
-            (&json!(status), &json!(passed), &json!(tested))
+            (&json!(status), &json!(passed), &json!(tested)),
+            "{check}: {}",
+            found(&ran)
         );
     }
     // VXLAN takes 50 bytes of what the lab's network carries.
     let carried: u64 = lab.script("h1", "cat /sys/class/net/eth0/mtu").trim().parse().expect("a number");
-    assert_eq!(result(&ran)["mtu"], json!({"h1": carried - 50, "h2": carried - 50, "h3": carried - 50}));
+    let each = json!({"h1": carried - 50, "h2": carried - 50, "h3": carried - 50});
+    assert_eq!(result(&ran)["mtu"], each, "{}", found(&ran));
     lab.tool().run(&["check", "network"]).succeeded().says("flannel enforces no NetworkPolicy");
     nothing_is_left(&lab);
     lab.tool().finds_nothing_to_do();
 
     with_rule(&lab, "h3", "-p udp --dport 8472 -j DROP", || {
-        let ran = check(&lab, &[]).expect(2);
-        let found = &result(&ran)["findings"];
-        assert_eq!(found[0]["cause"], "overlay-blocked", "{ran}");
-        assert_eq!(found[0]["suspect"], "h3");
+        let ran = check(&lab, &[], 2);
+        let findings = &result(&ran)["findings"];
+        assert_eq!(findings.as_array().map(Vec::len), Some(1), "the rest follows from it: {}", found(&ran));
+        assert_eq!(findings[0]["cause"], "overlay-blocked", "{}", found(&ran));
+        assert_eq!(findings[0]["suspect"], "h3");
         let pair = |from: &str, to: &str| json!({"from": from, "to": to});
         let pairs = json!([pair("h1", "h3"), pair("h2", "h3"), pair("h3", "h1"), pair("h3", "h2")]);
-        assert_eq!(found[0]["pairs"], pairs);
-        assert_eq!(found.as_array().map(Vec::len), Some(1), "the rest follows from it: {ran}");
+        assert_eq!(findings[0]["pairs"], pairs);
         let text = lab.tool().run(&["check", "network"]).expect(2);
         text.says("problem: h1 -> h3, h2 -> h3, h3 -> h1, h3 -> h2").says("UDP port 8472 (VXLAN) is blocked at h3");
     });
     with_rule(&lab, "h3", "-p udp --dport 8472 -m length --length 1300: -j DROP", || {
-        let ran = check(&lab, &[]).expect(2);
-        let found = &result(&ran)["findings"];
-        assert_eq!((&found[0]["cause"], &found[0]["suspect"]), (&json!("mtu"), &json!("h3")), "{ran}");
+        let ran = check(&lab, &[], 2);
+        let first = &result(&ran)["findings"][0];
+        assert_eq!((&first["cause"], &first["suspect"]), (&json!("mtu"), &json!("h3")), "{}", found(&ran));
     });
-    check(&lab, &["--outside", "name.invalid"]).expect(2).says("outside-name");
-    check(&lab, &[]).succeeded();
+    check(&lab, &["--outside", "name.invalid"], 2).says("outside-name");
+    check(&lab, &[], 0);
     nothing_is_left(&lab);
 }
 
@@ -66,7 +69,7 @@ fn a_network_check_leaves_nothing_behind_however_it_ends() {
     assert_eq!(stopped.interrupt().0, Some(130));
     assert_eq!(namespaces(&lab).len(), 1, "a check that is stopped removes what is its own");
 
-    let ran = check(&lab, &[]).succeeded();
+    let ran = check(&lab, &[], 0);
     ran.says("which an earlier check had left");
     nothing_is_left(&lab);
 
@@ -77,14 +80,11 @@ fn a_network_check_leaves_nothing_behind_however_it_ends() {
     other.wait_well();
     nothing_is_left(&lab);
 
-    check(&lab, &["--timeout", "1"]).expect(1).says("the check was not over after 1 s");
+    check(&lab, &["--timeout", "1"], 1).says("the check was not over after 1 s");
     nothing_is_left(&lab);
 
     lab.script("h2", &format!("ctr -n k8s.io images rm {AGNHOST}"));
-    check(&lab, &[])
-        .expect(1)
-        .says(&format!("the image of the test pods, {AGNHOST}, is missing: h2: "))
-        .says("--image");
+    check(&lab, &[], 1).says(&format!("the image of the test pods, {AGNHOST}, is missing: h2: ")).says("--image");
     nothing_is_left(&lab);
     let tool = lab.tool().with_bundle(&lab.bundle("workload"));
     tool.run(&["check", "network"]).succeeded().says("loading").says("into containerd of h2");
@@ -95,7 +95,7 @@ fn a_network_check_leaves_nothing_behind_however_it_ends() {
 #[ignore = "a minute; three nodes of 1.34 are checked above"]
 fn one_node_of_the_oldest_version_is_checked_too() {
     let lab = cluster("1", V1_24);
-    let ran = check(&lab, &[]).succeeded();
+    let ran = check(&lab, &[], 0);
     assert_eq!(line(&ran, "pod-to-pod")["status"], "not-tested", "{ran}");
     assert_eq!(line(&ran, "dns")["status"], "ok", "{ran}");
     nothing_is_left(&lab);
@@ -110,8 +110,18 @@ fn cluster(hosts: &str, version: &str) -> Lab {
     lab
 }
 
-fn check(lab: &Lab, more: &[&str]) -> Ran {
-    lab.tool().run(&[&["check", "network", "--json"], more].concat())
+/// Runs a check that must end with this exit code.
+#[track_caller]
+fn check(lab: &Lab, more: &[&str], code: i32) -> Ran {
+    let ran = lab.tool().run(&[&["check", "network", "--json"], more].concat());
+    assert_eq!(ran.code, Some(code), "{}\n{ran}", found(&ran));
+    ran
+}
+
+/// What a check has found, in a line: the whole of its output goes on for screens.
+fn found(ran: &Ran) -> String {
+    let result: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+    format!("findings {}, failures {}", result["findings"], result["failures"])
 }
 
 fn result(ran: &Ran) -> Value {
