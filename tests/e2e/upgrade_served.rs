@@ -43,6 +43,7 @@ fn the_same_probes_see_what_is_stopped_by_hand(lab: &Lab, kubectl: &Kubectl) {
     let probes = Probes::start(lab, kubectl, "h4", &TARGETS);
     // Not the one that kubectl asks.
     lab.script("h2", "docker stop -t 0 kube-apiserver");
+    // For twenty requests: a restart may be over between two.
     lab.script("h4", "docker stop -t 0 api-proxy && sleep 1 && docker start api-proxy");
     // Pods that are only deleted, however hard, may serve on until others are ready.
     let scaled = |replicas: &str| {
