@@ -106,7 +106,7 @@ pub struct Observations {
     pub name_servers: NameServers,
     /// Names of Services that got no endpoint though their pods run.
     pub without_endpoint: Vec<String>,
-    /// What came of the policy; empty where it was not tried.
+    /// What came of the policy; empty where it was not tried, or its client told nothing.
     pub policy: Vec<PolicySeen>,
     seen: BTreeMap<(Probe, Pair), Outcome>,
 }

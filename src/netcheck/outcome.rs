@@ -1,6 +1,7 @@
 //! How one attempt to connect ended.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -27,6 +28,9 @@ pub enum Outcome {
     /// Anything else, in the words of whoever tried.
     Other(String),
 }
+
+/// What a resolver waits for an answer before it asks again (resolv.conf(5), `timeout`; also Go's own).
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// So much of somebody else's words is kept.
 const MOST_WORDS: usize = 200;
@@ -59,6 +63,14 @@ impl Outcome {
             name if name == wanted => Self::Answered,
             name => Self::Stranger(shortened(name)),
         }
+    }
+
+    /// What a look-up says that ended like this after `took`. Go's resolver asks for addresses of IPv4 and of IPv6 at once and
+    /// keeps the error that comes first: that the name has no address of IPv6, "no such host", where the other question is
+    /// lost. But a lost question takes its time, and a name server that does not know a name says so at once.
+    #[must_use]
+    pub fn of_lookup(self, took: Duration) -> Self {
+        if self == Self::NameUnknown && took >= LOOKUP_PATIENCE { Self::NameSilent } else { self }
     }
 
     /// Reads the words of Go's network library. Those of a look-up come first: they hold the words of its own connection.
@@ -150,6 +162,14 @@ mod tests {
         ] {
             assert_eq!(dial(status, &body), outcome, "{body}");
         }
+    }
+
+    #[test]
+    fn a_name_is_unknown_only_where_no_question_was_lost() {
+        let unknown = |seconds| Outcome::NameUnknown.of_lookup(Duration::from_secs(seconds));
+        assert_eq!((unknown(0), unknown(4)), (Outcome::NameUnknown, Outcome::NameUnknown));
+        assert_eq!((unknown(5), unknown(10)), (Outcome::NameSilent, Outcome::NameSilent));
+        assert_eq!(Outcome::Answered.of_lookup(Duration::from_secs(10)), Outcome::Answered);
     }
 
     #[test]

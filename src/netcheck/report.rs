@@ -146,7 +146,7 @@ fn policy_line(seen: &Observations) -> Line {
     let good = tested.iter().filter(|policy| !policy.denied.works() && policy.allowed.works()).count();
     let line = |status, passed, tested, note: String| Line { check: "network-policy", status, passed, tested, note };
     if tested.is_empty() {
-        return line(Status::NotTested, 0, 0, "no pod was reached without a policy".into());
+        return line(Status::NotTested, 0, 0, "its client reaches no pod".into());
     }
     if !seen.policy_is_expected() {
         let note = match seen.setting.enforces_policy {

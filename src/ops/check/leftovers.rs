@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::patience::patiently;
 use crate::base::Epoch;
 use crate::endpoints::{EndpointError, TrialEndpoints};
 use crate::kubeapi::Collection;
@@ -35,10 +36,11 @@ pub(super) async fn beat(api: &dyn TrialEndpoints, trial: &Trial) -> EndpointErr
 /// controller looks five seconds after the deletion, and where it meets pods then, again only after eight more.
 pub(super) async fn remove(api: &dyn TrialEndpoints, namespace: &ObjectKey) -> Result<(), EndpointError> {
     let started = Instant::now();
-    api.remove_all(&pods_of(&namespace.name)).await?;
-    api.remove(namespace).await?;
+    // Only to be faster: whoever cannot do it may still remove the namespace, and its pods with it.
+    let _ = api.remove_all(&pods_of(&namespace.name)).await;
+    patiently(|| api.remove(namespace)).await?;
     loop {
-        let found = api.read(std::slice::from_ref(namespace)).await?;
+        let found = patiently(|| api.read(std::slice::from_ref(namespace))).await?;
         let Some(object) = found.get(namespace) else { return Ok(()) };
         if started.elapsed() > GONE_AFTER {
             let operation = format!("removing {namespace}");
@@ -66,17 +68,18 @@ fn held_by(namespace: &Value) -> String {
 /// Removes what killed checks have left. A check that runs at the same time keeps its own, which shows that it lives.
 /// Gives the names of what was removed.
 pub(super) async fn sweep(api: &dyn TrialEndpoints, own: &ObjectKey) -> Result<Vec<String>, EndpointError> {
-    let first = others(api, own).await?;
-    if first.is_empty() {
-        return Ok(Vec::new());
+    let mut silent = patiently(|| others(api, own)).await?;
+    let started = Instant::now();
+    while !silent.is_empty() && started.elapsed() < DEAD_AFTER {
+        sleep(BEAT).await;
+        // Not patiently: as long as the API is away, a living check cannot show that it lives.
+        let now = others(api, own).await?;
+        silent.retain(|name, version| now.get(name) == Some(&*version));
     }
-    sleep(DEAD_AFTER).await;
     let mut removed = Vec::new();
-    for (name, version) in others(api, own).await? {
-        if first.get(&name) == Some(&version) {
-            remove(api, &ObjectKey::namespace(&name)).await?;
-            removed.push(name);
-        }
+    for name in silent.into_keys() {
+        remove(api, &ObjectKey::namespace(&name)).await?;
+        removed.push(name);
     }
     Ok(removed)
 }

@@ -3,6 +3,7 @@
 mod error;
 mod image;
 mod leftovers;
+mod patience;
 mod pods;
 mod policy;
 mod probes;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::leftovers::pods_of;
+use super::patience::patiently;
 use super::tester::TestPod;
 use super::{Check, CheckError};
 use crate::base::{Epoch, NodeName};
@@ -64,7 +65,7 @@ async fn look(check: &Check<'_>) -> Result<Vec<Seen>, OperationError> {
         let node = NodeName::new(pod["spec"]["nodeName"].as_str()?).ok()?;
         Some(Seen { name, node, state: pod_state(pod) })
     };
-    Ok(check.api.list(&wanted).await?.iter().filter_map(seen).collect())
+    Ok(patiently(|| check.api.list(&wanted)).await?.iter().filter_map(seen).collect())
 }
 
 fn describe(waiting: &[&Seen]) -> String {

@@ -7,7 +7,8 @@ use futures::future::{BoxFuture, FutureExt as _, join, join_all};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::tester::{TestPod, Tester, persist};
+use super::patience::patiently;
+use super::tester::{SETTLE, TestPod, Tester, persist};
 use super::{Check, policy};
 use crate::base::NodeName;
 use crate::kubeapi::Collection;
@@ -22,9 +23,6 @@ const KUBELET_PORT: u16 = 10250;
 const API_PORT: u16 = 443;
 /// "Discard": whoever gets a datagram there throws it away.
 const DISCARD_PORT: u16 = 9;
-/// Rules for new Services and pods may take so long to arrive everywhere.
-const SETTLE: Duration = Duration::from_secs(10);
-const AT_ONCE: Duration = Duration::ZERO;
 
 type Noted<'a> = BoxFuture<'a, (Probe, Pair, Outcome)>;
 
@@ -103,7 +101,7 @@ async fn reach_pods(
 async fn services(check: &Check<'_>, nodes: &[NodeName]) -> Result<(Vec<Service>, Vec<String>), OperationError> {
     let wanted: Vec<_> = check.trial.services().into_iter().filter(|(_, node)| nodes.contains(node)).collect();
     let keys: Vec<ObjectKey> = wanted.iter().map(|(key, _)| key.clone()).collect();
-    let found = check.api.read(&keys).await?;
+    let found = patiently(|| check.api.read(&keys)).await?;
     let service = |(key, node): &(ObjectKey, NodeName)| {
         let spec = &found.get(key)?["spec"];
         let node_port = spec["ports"][0]["nodePort"].as_u64().and_then(|port| u16::try_from(port).ok())?;
@@ -128,7 +126,8 @@ async fn services(check: &Check<'_>, nodes: &[NodeName]) -> Result<(Vec<Service>
 
 async fn slices(check: &Check<'_>, namespace: &str, labels: String) -> Result<Vec<Value>, OperationError> {
     let [api_version, kind] = ["discovery.k8s.io/v1", "EndpointSlice"].map(str::to_owned);
-    Ok(check.api.list(&Collection { api_version, kind, namespace: namespace.to_owned(), labels }).await?)
+    let wanted = Collection { api_version, kind, namespace: namespace.to_owned(), labels };
+    Ok(patiently(|| check.api.list(&wanted)).await?)
 }
 
 /// Whoever brings another name server than ours keeps the Service's name: pods of any origin look for it.
@@ -150,15 +149,15 @@ impl<'a> Ground<'a> {
         let mut work: Vec<Noted<'a>> = Vec::new();
         for pair in &coverage.pairs {
             let ip = self.ip(&pair.to);
-            work.push(self.dialled(Probe::Tcp, pair, Dial::tcp(&ip, HTTP_PORT), AT_ONCE));
-            work.push(self.dialled(Probe::TcpFull, pair, Dial::tcp(&ip, HTTP_PORT).long(), AT_ONCE));
-            work.push(self.dialled(Probe::Udp, pair, Dial::udp(&ip, UDP_PORT), AT_ONCE));
+            work.push(self.dialled(Probe::Tcp, pair, Dial::tcp(&ip, HTTP_PORT)));
+            work.push(self.dialled(Probe::TcpFull, pair, Dial::tcp(&ip, HTTP_PORT).long()));
+            work.push(self.dialled(Probe::Udp, pair, Dial::udp(&ip, UDP_PORT)));
             if let Some(mtu) = self.mtu.get(&pair.from) {
                 let dial = Dial::udp(&ip, UDP_PORT).filling(*mtu);
-                work.push(self.dialled(Probe::UdpFull, pair, dial, AT_ONCE));
+                work.push(self.dialled(Probe::UdpFull, pair, dial));
             }
-            work.push(self.asked(Probe::NodeTcp, pair, (ip.clone(), HTTP_PORT), &pair.to, AT_ONCE));
-            work.push(self.asked(Probe::NodeTcpFull, pair, (ip, HTTP_PORT), &pair.to, AT_ONCE));
+            work.push(self.asked(Probe::NodeTcp, pair, (ip.clone(), HTTP_PORT), &pair.to));
+            work.push(self.asked(Probe::NodeTcpFull, pair, (ip, HTTP_PORT), &pair.to));
             work.push(self.kubelet(pair.clone()));
         }
         work
@@ -170,8 +169,8 @@ impl<'a> Ground<'a> {
         for (from, service) in self.nodes.iter().flat_map(|node| self.services.iter().map(move |one| (node, one))) {
             let pair = Pair::new(from, &service.node);
             let place = (service.address.clone(), SERVICE_PORT);
-            work.push(self.dialled(Probe::ClusterIp, &pair, Dial::tcp(&service.address, SERVICE_PORT), SETTLE));
-            work.push(self.asked(Probe::NodeClusterIp, &pair, place, &service.node, SETTLE));
+            work.push(self.dialled(Probe::ClusterIp, &pair, Dial::tcp(&service.address, SERVICE_PORT)));
+            work.push(self.asked(Probe::NodeClusterIp, &pair, place, &service.node));
         }
         work
     }
@@ -185,7 +184,7 @@ impl<'a> Ground<'a> {
             let Some(service) = elsewhere.or(self.services.first()) else { continue };
             let Some(node) = self.check.cluster().node(&pair.to) else { continue };
             let place = (node.internal_address.to_string(), service.node_port);
-            work.push(self.asked(Probe::NodePort, &pair, place, &service.node, SETTLE));
+            work.push(self.asked(Probe::NodePort, &pair, place, &service.node));
         }
         work
     }
@@ -204,28 +203,21 @@ impl<'a> Ground<'a> {
         work
     }
 
-    fn dialled(&'a self, probe: Probe, pair: &Pair, dial: Dial, settle: Duration) -> Noted<'a> {
+    fn dialled(&'a self, probe: Probe, pair: &Pair, dial: Dial) -> Noted<'a> {
         let (pair, from, wanted) = (pair.clone(), self.server(&pair.from), self.server(&pair.to));
         async move {
-            let outcome = persist(settle, || self.tester.dial(&from, &dial, &wanted)).await;
+            let outcome = persist(SETTLE, || self.tester.dial(&from, &dial, &wanted)).await;
             (probe, pair, outcome)
         }
         .boxed()
     }
 
-    fn asked(
-        &'a self,
-        probe: Probe,
-        pair: &Pair,
-        (address, port): (String, u16),
-        endpoint: &NodeName,
-        settle: Duration,
-    ) -> Noted<'a> {
+    fn asked(&'a self, probe: Probe, pair: &Pair, (address, port): (String, u16), endpoint: &NodeName) -> Noted<'a> {
         let (pair, wanted) = (pair.clone(), self.server(endpoint));
         let path = move || if probe == Probe::NodeTcpFull { padded_hostname() } else { HOSTNAME.to_owned() };
         async move {
             let attempt = || self.tester.ask(&pair.from, (&address, port), path, &wanted);
-            let outcome = persist(settle, attempt).await;
+            let outcome = persist(SETTLE, attempt).await;
             (probe, pair, outcome)
         }
         .boxed()
@@ -235,7 +227,8 @@ impl<'a> Ground<'a> {
         let address = self.check.cluster().node(&pair.to).map(|node| node.internal_address.to_string());
         async move {
             let address = address.unwrap_or_default();
-            let outcome = persist(AT_ONCE, || self.tester.connect(&pair.from, &address, KUBELET_PORT)).await;
+            // kubelet has listened for longer than the check runs.
+            let outcome = persist(Duration::ZERO, || self.tester.connect(&pair.from, &address, KUBELET_PORT)).await;
             (Probe::Nodes, pair, outcome)
         }
         .boxed()
@@ -251,7 +244,7 @@ impl<'a> Ground<'a> {
                     _ => Outcome::Answered,
                 }
             };
-            let outcome = persist(AT_ONCE, attempt).await;
+            let outcome = persist(SETTLE, attempt).await;
             (probe, pair, outcome)
         }
         .boxed()

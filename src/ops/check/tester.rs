@@ -12,13 +12,15 @@ use crate::https::{HttpsError, plain_get};
 use crate::netcheck::{Dial, HOSTNAME, HTTP_PORT, MTU_REQUEST, Outcome, mtu_of};
 
 /// Connections through one host at a time. Those that fail hold their places for seconds.
-const AT_ONCE: usize = 48;
+pub(super) const AT_ONCE: usize = 48;
 /// How long a connection from a node may take; a test pod gives up after as much by itself.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Twice a pod's patience and that of its resolver.
 const DIAL_PATIENCE: Duration = Duration::from_secs(20);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(300);
+/// Routes and rules for new Services and pods may take so long to arrive everywhere, and containers that run to listen.
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 
 /// Where a test pod runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +53,14 @@ impl<'a> Tester<'a> {
         let Some(TestPod { node, ip }) = self.pods.get(pod) else {
             return Outcome::Other("its pod does not run".into());
         };
-        match self.get(node, (ip, HTTP_PORT), || dial.path(), DIAL_PATIENCE).await {
-            Ok((status, body)) => Outcome::of_dial(status, &body, wanted),
+        // Since it was its turn.
+        let mut asked = Instant::now();
+        let path = || {
+            asked = Instant::now();
+            dial.path()
+        };
+        match self.get(node, (ip, HTTP_PORT), path, DIAL_PATIENCE).await {
+            Ok((status, body)) => Outcome::of_dial(status, &body, wanted).of_lookup(asked.elapsed()),
             Err(outcome) => Outcome::Other(format!("the pod on {node} did not take the request: {outcome}")),
         }
     }
@@ -90,11 +98,16 @@ impl<'a> Tester<'a> {
         self.ask(node, (ip, HTTP_PORT), || HOSTNAME.to_owned(), pod).await
     }
 
-    /// The MTU of a pod's interface, where its image has a shell that tells.
+    /// The MTU of a pod's interface, where its image has a shell that tells. One lost answer is asked for again: without it
+    /// no full datagram is tried.
     pub async fn mtu(&self, pod: &str) -> Option<u32> {
         let TestPod { node, ip } = self.pods.get(pod)?;
-        let (_, body) = self.get(node, (ip, HTTP_PORT), || MTU_REQUEST.to_owned(), PATIENCE).await.ok()?;
-        mtu_of(&body)
+        let ask = || self.get(node, (ip, HTTP_PORT), || MTU_REQUEST.to_owned(), PATIENCE);
+        let answer = match ask().await {
+            Ok(answer) => Ok(answer),
+            Err(_) => ask().await,
+        };
+        mtu_of(&answer.ok()?.1)
     }
 
     async fn host(&self, node: &NodeName) -> Result<(&SharedHost, tokio::sync::SemaphorePermit<'_>), Outcome> {
@@ -135,14 +148,16 @@ fn outcome_of(error: &HostError) -> Outcome {
 }
 
 /// Tries twice at least, and again until `settle` is over: rules for a new pod or Service take a moment to arrive. That a
-/// packet is too long is final, since the kernel would cut the next one.
+/// packet is too long is final, since the kernel would cut the next one. Whoever answers wrongly twice in a row is not
+/// late: a name server that does not know the name, or another pod than was meant.
 pub(super) async fn persist<F: Future<Output = Outcome>>(settle: Duration, attempt: impl Fn() -> F) -> Outcome {
     let started = Instant::now();
-    let mut attempts = 0;
+    let (mut attempts, mut wrong) = (0, 0);
     loop {
         let outcome = attempt().await;
         attempts += 1;
-        let is_final = matches!(outcome, Outcome::Answered | Outcome::TooLong);
+        wrong = if matches!(outcome, Outcome::NameUnknown | Outcome::Stranger(_)) { wrong + 1 } else { 0 };
+        let is_final = matches!(outcome, Outcome::Answered | Outcome::TooLong) || wrong == 2;
         if is_final || (attempts >= 2 && started.elapsed() >= settle) {
             return outcome;
         }
@@ -178,5 +193,10 @@ mod tests {
     async fn rules_may_arrive_late() {
         let late = [Outcome::Refused, Outcome::Refused, Outcome::Refused, Outcome::Answered];
         assert_eq!(persisted(5, &late).await, (Outcome::Answered, 4));
+        assert_eq!(persisted(5, &[Outcome::NameUnknown]).await, (Outcome::NameUnknown, 2));
+        let found = [Outcome::Silent, Outcome::NameUnknown, Outcome::Answered];
+        assert_eq!(persisted(5, &found).await, (Outcome::Answered, 3));
+        let wrong = Outcome::Stranger("server-2".into());
+        assert_eq!(persisted(5, std::slice::from_ref(&wrong)).await, (wrong, 2));
     }
 }

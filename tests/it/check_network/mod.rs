@@ -165,6 +165,50 @@ async fn a_policy_that_something_enforces_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_late_or_stalls_once_is_no_finding() {
+    let mut world = world(|_| true);
+    (world.listens_late, world.stalls_once) = (true, true);
+    let report = Desk::new().check(&world).await.unwrap();
+    assert!(report.works, "{report}");
+    assert_eq!(status(&report, "network-policy"), (Status::NotEnforced, 0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_listen_late_see_a_policy_all_the_same() {
+    let mut world = world(|_| true);
+    (world.enforces, world.listens_late) = (true, true);
+    let report = Desk::new().check(&world).await.unwrap();
+    assert!(report.works, "{report}");
+    assert_eq!(status(&report, "network-policy"), (Status::Ok, 3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_proves_no_policy() {
+    let mut world = world(|_| true);
+    world.stranger_goes = true;
+    let report = Desk::new().check(&world).await.unwrap();
+    assert_eq!(status(&report, "network-policy"), (Status::NotTested, 0, 0), "{report}");
+    assert!(is_clean(&world));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cuts_off_the_friend_too_is_too_strict() {
+    let mut world = world(|_| true);
+    world.policy_cuts_all = true;
+    let report = Desk::new().check(&world).await.unwrap();
+    assert_eq!(causes(&report), [Cause::PolicyTooStrict], "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_fails_now_and_then_is_asked_again() {
+    let mut world = world(|_| true);
+    world.is_moody = true;
+    let report = Desk::new().check(&world).await.unwrap();
+    assert!(report.works, "{report}");
+    assert!(is_clean(&world), "{:?}", world.namespaces());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cut_node_is_named_once() {
     let world = world(|packet| packet.to_node || (packet.from != "h3" && packet.to != "h3"));
     let report = Desk::new().check(&world).await.unwrap();
@@ -258,6 +302,17 @@ async fn what_a_killed_check_left_goes_and_what_a_living_one_has_stays() {
     assert!(report.works);
     assert_eq!(world.namespaces(), ["provision-check-alive"]);
     assert!(desk.told("removed namespace provision-check-dead, which an earlier check had left."));
+}
+
+/// Its owner may live, and could not show it.
+#[tokio::test(start_paused = true)]
+async fn while_the_api_is_away_nothing_of_another_check_is_taken_for_dead() {
+    let (desk, mut world) = (Desk::new(), world(|_| true));
+    world.is_away_once = true;
+    world.put(namespace("provision-check-other", 1));
+    assert!(desk.check(&world).await.unwrap().works);
+    assert_eq!(world.namespaces(), ["provision-check-other"]);
+    assert!(desk.told("what earlier checks may have left was not removed"));
 }
 
 #[tokio::test(start_paused = true)]

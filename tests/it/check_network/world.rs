@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
 use provision::base::{Epoch, NodeName};
@@ -23,6 +24,7 @@ use provision::state::{
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
+use tokio::time::Instant;
 
 /// A packet's way, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,32 @@ pub struct World {
     pub waits: Arc<Mutex<BTreeMap<String, Value>>>,
     /// Whether something enforces NetworkPolicy.
     pub enforces: bool,
+    /// Whether the two clients refuse connections in the first three seconds of attempts.
+    pub listens_late: bool,
+    /// Whether the stranger is gone as soon as there is a policy.
+    pub stranger_goes: bool,
+    /// Whether no connection of pods passes as soon as there is a policy.
+    pub policy_cuts_all: bool,
+    /// Whether what the stranger is asked for in the first second under a policy is never answered.
+    pub stalls_once: bool,
+    /// The API is away when it is asked for namespaces for the third time.
+    pub is_away_once: bool,
+    /// Whether the API fails nine of ten requests once the nodes are known.
+    pub is_moody: bool,
+    attempts: [Since; 2],
+    attempts_under_policy: Since,
+    requests: Arc<Mutex<u64>>,
+    looks_at_namespaces: Arc<Mutex<u64>>,
+}
+
+/// Knows when something was asked for the first time.
+#[derive(Clone, Default)]
+struct Since(Arc<Mutex<Option<Instant>>>);
+
+impl Since {
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap().get_or_insert_with(Instant::now).elapsed()
+    }
 }
 
 impl World {
@@ -61,6 +89,16 @@ impl World {
             passes: Arc::new(passes),
             waits: Arc::default(),
             enforces: false,
+            listens_late: false,
+            stranger_goes: false,
+            policy_cuts_all: false,
+            stalls_once: false,
+            is_away_once: false,
+            is_moody: false,
+            attempts: Default::default(),
+            attempts_under_policy: Since::default(),
+            requests: Arc::default(),
+            looks_at_namespaces: Arc::default(),
         }
     }
 
@@ -164,10 +202,17 @@ impl World {
         from == to || (self.passes)(&Packet { from, by_pod, to, udp, full, to_node })
     }
 
+    fn has_policy(&self, namespace: &str) -> bool {
+        self.objects().keys().any(|key| key.kind == "NetworkPolicy" && key.namespace == namespace)
+    }
+
     fn denies(&self, client: &Pod, server: &Pod) -> bool {
-        let has_policy =
-            self.objects().keys().any(|key| key.kind == "NetworkPolicy" && key.namespace == server.namespace);
-        self.enforces && has_policy && server.name.starts_with("server-") && client.name != "friend"
+        let cuts = self.policy_cuts_all && self.has_policy(&server.namespace);
+        let enforced = self.enforces
+            && self.has_policy(&server.namespace)
+            && server.name.starts_with("server-")
+            && client.name != "friend";
+        cuts || enforced
     }
 
     /// What a pod says to `/dial` with these parameters.
@@ -186,6 +231,38 @@ impl World {
             return silent();
         }
         (200, json!({ "responses": [server.name] }).to_string())
+    }
+
+    /// Whether nobody listens in this pod, yet or any more.
+    fn refuses(&self, pod: &Pod) -> bool {
+        let Some(client) = ["stranger", "friend"].iter().position(|client| *client == pod.name) else { return false };
+        let is_late = self.listens_late && self.attempts[client].elapsed() < Duration::from_secs(3);
+        let is_gone = self.stranger_goes && pod.name == "stranger" && self.has_policy(&pod.namespace);
+        is_late || is_gone
+    }
+
+    /// Whether this pod answers nothing now.
+    fn stalls(&self, pod: &Pod) -> bool {
+        self.stalls_once
+            && pod.name == "stranger"
+            && self.has_policy(&pod.namespace)
+            && self.attempts_under_policy.elapsed() < Duration::from_secs(1)
+    }
+
+    /// What the API says to a request before it looks at it.
+    fn mood(&self) -> Result<(), EndpointError> {
+        let mut requests = self.requests.lock().unwrap();
+        *requests += 1;
+        if self.is_moody && !requests.is_multiple_of(10) {
+            return Err(EndpointError { operation: "asking".into(), reason: "etcdserver: leader changed".into() });
+        }
+        Ok(())
+    }
+
+    fn is_away(&self, wanted: &Collection) -> bool {
+        let mut looks = self.looks_at_namespaces.lock().unwrap();
+        *looks += u64::from(wanted.kind == "Namespace");
+        self.is_away_once && wanted.kind == "Namespace" && *looks == 3
     }
 
     /// Answers one request as the pod that it reached.
@@ -277,7 +354,7 @@ impl ReadEndpoints for World {
     fn read<'a>(&'a self, keys: &'a [ObjectKey]) -> BoxFuture<'a, Result<BTreeMap<ObjectKey, Value>, EndpointError>> {
         let stored = self.objects().clone();
         let found = keys.iter().filter_map(|key| Some((key.clone(), self.shown(key, stored.get(key)?))));
-        Box::pin(ready(Ok(found.collect())))
+        Box::pin(ready(self.mood().map(|()| found.collect())))
     }
 
     fn all_of<'a>(&'a self, _: &'a [ResourceKind]) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
@@ -352,6 +429,13 @@ impl Endpoints for World {
 
 impl TrialEndpoints for World {
     fn list<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<Vec<Value>, EndpointError>> {
+        if let Err(error) = self.mood() {
+            return Box::pin(ready(Err(error)));
+        }
+        if self.is_away(wanted) {
+            let error = EndpointError { operation: "listing namespaces".into(), reason: "gone".into() };
+            return Box::pin(ready(Err(error)));
+        }
         if wanted.kind == "EndpointSlice" {
             return Box::pin(ready(Ok(self.slices(wanted))));
         }
@@ -364,13 +448,16 @@ impl TrialEndpoints for World {
     }
 
     fn remove_all<'a>(&'a self, wanted: &'a Collection) -> BoxFuture<'a, Result<(), EndpointError>> {
-        self.objects().retain(|key, _| key.kind != wanted.kind || key.namespace != wanted.namespace);
-        Box::pin(ready(Ok(())))
+        let mood = self.mood();
+        self.objects().retain(|key, _| mood.is_err() || key.kind != wanted.kind || key.namespace != wanted.namespace);
+        Box::pin(ready(mood))
     }
 
     fn remove<'a>(&'a self, key: &'a ObjectKey) -> BoxFuture<'a, Result<(), EndpointError>> {
-        self.objects().retain(|known, _| known != key && (key.kind != "Namespace" || known.namespace != key.name));
-        Box::pin(ready(Ok(())))
+        let mood = self.mood();
+        let stays = |known: &ObjectKey| known != key && (key.kind != "Namespace" || known.namespace != key.name);
+        self.objects().retain(|known, _| mood.is_err() || stays(known));
+        Box::pin(ready(mood))
     }
 }
 
@@ -389,6 +476,9 @@ impl FakeNode {
         let (from, to_node) = (self.node.as_str(), pod.is_none());
         if !self.world.lets_pass(from, false, &to, to_node, false, false) {
             return Err(self.refused("no answer within 15 s"));
+        }
+        if pod.as_ref().is_some_and(|pod| self.world.refuses(pod)) {
+            return Err(self.refused("Connection refused"));
         }
         let (ours, theirs) = duplex(1 << 17);
         if let Some(pod) = pod {
@@ -411,7 +501,7 @@ async fn serve(world: World, pod: Pod, from: String, mut stream: DuplexStream) {
     let text = String::from_utf8(request).unwrap();
     let path = text.split(' ').nth(1).unwrap().to_owned();
     let full = path.starts_with("/hostname?");
-    if !world.lets_pass(&from, false, &pod.node, false, false, full) {
+    if world.stalls(&pod) || !world.lets_pass(&from, false, &pod.node, false, false, full) {
         std::future::pending::<()>().await;
     }
     let (status, body) = world.answer(&pod, &path);
