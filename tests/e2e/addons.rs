@@ -195,9 +195,11 @@ fn an_add_on_that_never_gets_ready_is_named_with_its_pods_reasons_and_the_others
     fs::write(lab.config(), format!("{plain}{}", UNWELL.replace("IMAGE", AGNHOST))).expect("cluster.yml");
     let ran = lab.tool().run(&["up", "--yes", "--step-timeout", "45", "--progress", "json"]).expect(1);
     for words in [
-        "addon/addons/ready/Deployment/unwell/no-image: add-on addons is not ready after 45 s: 0 of 1 pods ready; pod no-image-",
+        "addon/addons/ready/Deployment/unwell/no-image: add-on addons is not ready after 45 s: 0 of 1 pods ready; ",
+        "pod no-image-",
         "on h1: container main waits: ErrImageNeverPull",
-        "add-on addons is not ready after 45 s: 0 of 1 pods ready; pod crashes-",
+        "addon/addons/ready/Deployment/unwell/crashes: add-on addons is not ready after 45 s: 0 of 1 pods ready; ",
+        "pod crashes-",
         "unknown command",
         "is forbidden: violates PodSecurity",
         "3 of the steps failed",
@@ -210,7 +212,7 @@ fn an_add_on_that_never_gets_ready_is_named_with_its_pods_reasons_and_the_others
 
     fs::write(lab.config(), &plain).expect("cluster.yml");
     lab.tool().up().succeeded();
-    until("the namespace is gone", 60 * SECOND, || {
+    until("the namespace is gone", 180 * SECOND, || {
         let ran = kubectl.run(&["get", "namespace", "unwell"]);
         if ran.has("NotFound") { Ok(()) } else { Err(ran.to_string()) }
     });

@@ -181,7 +181,7 @@ fn add_ons_of_cluster_yml_a_file_and_an_address_come_and_go_with_the_file() {
     fs::write(lab.config(), &plain).expect("cluster.yml");
     tool().up().succeeded();
     for kind in ["crd/octopodes.example.org", "namespace/company"] {
-        until(&format!("{kind} is gone"), 60 * SECOND, || {
+        until(&format!("{kind} is gone"), 180 * SECOND, || {
             let ran = kubectl.run(&["get", kind]);
             if ran.has("NotFound") { Ok(()) } else { Err(ran.to_string()) }
         });

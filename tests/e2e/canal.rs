@@ -124,7 +124,7 @@ fn review(call: &Call) -> Value {
 fn pods_wait_only_for_images(kubectl: &Kubectl, release: &Release) {
     let reasons = ["ErrImagePull", "ImagePullBackOff"];
     until("a pod of Canal that waits for its image", 90 * SECOND, || {
-        let pods = kubectl.json(&["-n", "kube-system", "get", "pods", "-l", "k8s-app=canal"]);
+        let pods = kubectl.try_json(&["-n", "kube-system", "get", "pods", "-l", "k8s-app=canal"])?;
         let states = &pods["items"][0]["status"]["initContainerStatuses"];
         let reason = states[0]["state"]["waiting"]["reason"].as_str().unwrap_or_default().to_owned();
         if !reasons.contains(&reason.as_str()) {

@@ -18,7 +18,7 @@ use provision::host::{
 use provision::state::{ImageIdentity, ImageReference, ObservedEntry, Owner};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Lab, V1_34, cache};
+use crate::harness::{Lab, SECOND, V1_34, cache, run, until};
 
 struct LabHands(Arc<Lab>);
 
@@ -212,12 +212,9 @@ fn agent(folder: &Path, key: &Path) -> Agent {
     let socket = folder.join("agent");
     let child = std::process::Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).spawn().unwrap();
     let agent = Agent(child, socket);
-    let end = Instant::now() + Duration::from_secs(10);
-    while !agent.1.exists() && Instant::now() < end {
-        std::thread::yield_now();
-    }
-    let added = std::process::Command::new("ssh-add").arg(key).env("SSH_AUTH_SOCK", &agent.1).status().unwrap();
-    assert!(added.success());
+    until("the agent takes the key", 10 * SECOND, || {
+        run(std::process::Command::new("ssh-add").arg(key).env("SSH_AUTH_SOCK", &agent.1)).result()
+    });
     agent
 }
 
@@ -336,6 +333,8 @@ fn a_setting_of_sshd_that_forbids_forwarding_is_named(lab: &Arc<Lab>) {
 async fn refused_by(lab: &Lab, setting: &str) -> HostError {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
+        // An sshd that is still at its last reading may not hear of the next.
+        lab.script("h1", "systemctl reload ssh");
         let result = async {
             let (host, _) = Ssh::connect(options(lab, "root")).await?;
             if setting == "AllowTcpForwarding" {

@@ -21,16 +21,16 @@ fn three_nodes_serve_node_ports_and_pods_reach_each_other_by_name() {
     let port = port.as_u64().expect("a node port");
     for host in ["h1", "h2", "h3"] {
         let address = lab.address(host);
-        until(&format!("the node port on {host}"), 60 * SECOND, || http(&lab, &address, port));
+        until(&format!("the node port on {host}"), 120 * SECOND, || http(&lab, &address, port));
     }
     for from in &pods {
         let name = from["metadata"]["name"].as_str().expect("a name");
         for to in &pods {
             let target = format!("{}:8080", to["status"]["podIP"].as_str().expect("an address"));
-            until(&format!("{name} to {target}"), 30 * SECOND, || connect(&kubectl, name, &target));
+            until(&format!("{name} to {target}"), 120 * SECOND, || connect(&kubectl, name, &target));
         }
         let by_name = "server.tenant.svc.cluster.local:80";
-        until(&format!("{name} to {by_name}"), 60 * SECOND, || connect(&kubectl, name, by_name));
+        until(&format!("{name} to {by_name}"), 120 * SECOND, || connect(&kubectl, name, by_name));
         // The same way of asking tells a name that is not there.
         assert!(connect(&kubectl, name, "nobody.tenant.svc.cluster.local:80").is_err());
     }

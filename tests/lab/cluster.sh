@@ -299,12 +299,23 @@ command_snapshot_rm() {
 # anything_left: whether the engine keeps anything of any lab; it runs only for that.
 anything_left() { [ -n "$(dk ps -aq --filter label=provision-lab)" ]; }
 
+# removed COMMAND...: removes with it. An engine under load now and then calls busy what it has just stopped.
+removed() {
+    local attempt
+    for attempt in 1 2 3 4; do
+        if "$@" >/dev/null; then return; fi
+        say "attempt $attempt failed"
+        sleep 2
+    done
+    "$@" >/dev/null
+}
+
 down_locked() {
     local name volume
     if [ -d "$ENGINE_DATA" ] || [ -n "${LAB_DOCKER_HOST:-}" ]; then
         need_engine
-        for name in $(dk ps -aq --filter "label=provision-lab=$LAB_NAME"); do dk rm -f -v "$name" >/dev/null; done
-        for volume in $(dk volume ls -q --filter "label=provision-lab=$LAB_NAME"); do dk volume rm -f "$volume" >/dev/null; done
+        for name in $(dk ps -aq --filter "label=provision-lab=$LAB_NAME"); do removed dk rm -f -v "$name"; done
+        for volume in $(dk volume ls -q --filter "label=provision-lab=$LAB_NAME"); do removed dk volume rm -f "$volume"; done
         remove_network
         if ! anything_left; then
             with_lock engine stop_engine

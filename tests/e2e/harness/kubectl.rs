@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Lab, Ran, SECOND, run, run_with_input, until};
+
+/// As long as the tool itself waits for a step.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// kubectl of the cluster's version, as one identity.
 #[derive(Debug, Clone)]
@@ -50,9 +54,15 @@ impl Kubectl {
         serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"))
     }
 
+    /// The same, for waiting: an API that does not answer now is a reason to ask again.
+    pub fn try_json(&self, arguments: &[&str]) -> Result<Value, String> {
+        let ran = self.run(&[arguments, &["-o", "json"]].concat()).result()?;
+        serde_json::from_str(&ran.stdout).map_err(|error| format!("{error}: {ran}"))
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--request-timeout=10s");
+        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--request-timeout=30s");
         command
     }
 
@@ -79,8 +89,12 @@ impl Kubectl {
         let token = self.run(&["-n", namespace, "create", "token", "dev"]).succeeded();
         let tenant = self.with_token(namespace, token.text());
         // Pods can be made once the namespace has its own account.
-        until("the namespace's default account", 30 * SECOND, || {
+        until("the namespace's default account", 120 * SECOND, || {
             self.run(&["-n", namespace, "get", "serviceaccount", "default"]).result()
+        });
+        // An apiserver knows of a new role a moment after it has it.
+        until("the tenant's role", 30 * SECOND, || {
+            tenant.run(&["auth", "can-i", "create", "deployments.apps"]).result()
         });
         tenant
     }
@@ -88,9 +102,8 @@ impl Kubectl {
     /// Waits until every pod that matches is Ready, and at least this many are.
     #[track_caller]
     pub fn await_pods(&self, namespace: &str, selector: &str, least: usize) -> Vec<Value> {
-        until(&format!("{least} pods {selector} in {namespace}"), 90 * SECOND, || {
-            let ran = self.run(&["-n", namespace, "get", "pods", "-l", selector, "-o", "json"]).result()?;
-            let list: Value = serde_json::from_str(&ran.stdout).map_err(|error| error.to_string())?;
+        until(&format!("{least} pods {selector} in {namespace}"), PATIENCE, || {
+            let list = self.try_json(&["-n", namespace, "get", "pods", "-l", selector])?;
             let pods = list["items"].as_array().cloned().unwrap_or_default();
             if pods.len() >= least && pods.iter().all(is_ready) { Ok(pods) } else { Err(states(&pods)) }
         })
@@ -99,9 +112,8 @@ impl Kubectl {
     /// Waits until these nodes, and no others, are there and Ready.
     #[track_caller]
     pub fn await_nodes(&self, names: &[&str]) {
-        until(&format!("nodes {names:?}"), 90 * SECOND, || {
-            let ran = self.run(&["get", "nodes", "-o", "json"]).result()?;
-            let list: Value = serde_json::from_str(&ran.stdout).map_err(|error| error.to_string())?;
+        until(&format!("nodes {names:?}"), PATIENCE, || {
+            let list = self.try_json(&["get", "nodes"])?;
             let nodes = list["items"].as_array().cloned().unwrap_or_default();
             let mut seen: Vec<_> = nodes.iter().filter_map(|node| node["metadata"]["name"].as_str()).collect();
             seen.sort_unstable();

@@ -31,7 +31,7 @@ impl Picture {
                 find "${{paths[@]}}" -type f -print0 | xargs -0 -r sha256sum | awk '{{print $2 " bytes|" $1}}'
             fi
             if command -v docker >/dev/null; then
-                docker ps -aq --no-trunc | xargs -r docker inspect -f '{{{{.Name}}}}|{{{{.Id}}}} {{{{.State.StartedAt}}}}'
+                docker ps -aq --no-trunc | xargs -r docker inspect -f '{{{{.Name}}}}|{{{{.Id}}}} {{{{.RestartCount}}}} {{{{.State.StartedAt}}}}'
             fi
             systemctl show kubelet docker containerd -p Id -p ActiveEnterTimestampMonotonic --value | paste -sd' ' | sed 's/^/units|/'
             "#
@@ -65,7 +65,7 @@ impl Picture {
 
     /// The containers of a host.
     pub fn of_containers(lab: &Lab, host: &str) -> Self {
-        let script = "docker ps -aq --no-trunc | xargs -r docker inspect -f '{{.Name}}|{{.Id}} {{.State.StartedAt}}'";
+        let script = "docker ps -aq --no-trunc | xargs -r docker inspect -f '{{.Name}}|{{.Id}} {{.RestartCount}} {{.State.StartedAt}}'";
         let line = |line: &str| line.split_once('|').map(|(key, value)| (format!("{host} {key}"), value.to_owned()));
         Self(lab.script(host, script).lines().filter_map(line).collect())
     }
@@ -84,7 +84,7 @@ impl Picture {
         hosts.iter().map(|host| Self::of_host(lab, host)).fold(Self::default(), Self::and)
     }
 
-    /// Every API object that the tool made, with its version. Nodes beat all the time and are left out.
+    /// Every API object that the tool made, with its version; with those of its parts where controllers tell a status in it. Nodes beat all the time and are left out.
     pub fn of_objects(kubectl: &Kubectl) -> Self {
         let kinds = kubectl.run(&["api-resources", "--verbs=list", "-o", "name"]).succeeded();
         let moves =
@@ -113,18 +113,39 @@ impl Picture {
     /// Fails with every line that differs.
     #[track_caller]
     pub fn is_as(&self, before: &Self) {
+        self.compare(before).unwrap_or_else(|lines| panic!("what should be untouched differs:\n{lines}"));
+    }
+
+    /// Every line that differs is the reason; for waiting.
+    pub fn compare(&self, before: &Self) -> Result<(), String> {
         let mut lines = Vec::new();
         for (key, was) in &before.0 {
             match self.0.get(key) {
                 Some(is) if is == was => {}
+                Some(is) if ended_by_itself(was, is) => println!("{key} ended by itself and was started again: {is}"),
                 Some(is) => lines.push(format!("{key}\n  was {was}\n  is  {is}")),
                 None => lines.push(format!("{key} is gone; it was {was}")),
             }
         }
         let new = self.0.iter().filter(|(key, _)| !before.0.contains_key(*key));
         lines.extend(new.map(|(key, is)| format!("{key} is new: {is}")));
-        assert!(lines.is_empty(), "what should be untouched differs:\n{}", lines.join("\n"));
         assert!(!before.0.is_empty(), "the picture is empty");
+        if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
+    }
+}
+
+/// Whether a container is the same and was started again by Docker alone, which counts that: a component that cannot renew
+/// its lease in time ends. Whoever else starts a container sets the count to nought.
+fn ended_by_itself(was: &str, is: &str) -> bool {
+    let parts = |line: &str| {
+        let (id, rest) = line.split_once(' ')?;
+        let (count, _) = rest.split_once(' ')?;
+        Some((id.to_owned(), count.parse::<u32>().ok()?))
+    };
+    let is_id = |id: &str| id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match (parts(was), parts(is)) {
+        (Some((old, before)), Some((new, after))) => is_id(&old) && old == new && after > before,
+        _ => false,
     }
 }
 
@@ -139,5 +160,11 @@ fn is_ours(object: &Value) -> bool {
 fn versions(object: &Value) -> (String, String) {
     let metadata = &object["metadata"];
     let name = format!("{} {}/{}", object["kind"], metadata["namespace"], metadata["name"]);
-    (name, format!("{} {}", metadata["uid"], metadata["resourceVersion"]))
+    if object["status"].is_null() {
+        return (name, format!("{} {}", metadata["uid"], metadata["resourceVersion"]));
+    }
+    let managers = metadata["managedFields"].as_array().into_iter().flatten();
+    let written: Vec<&Value> = managers.filter(|entry| entry["subresource"].is_null()).collect();
+    let (labels, annotations) = (&metadata["labels"], &metadata["annotations"]);
+    (name, format!("{} {} {labels} {annotations} {written:?}", metadata["uid"], metadata["generation"]))
 }

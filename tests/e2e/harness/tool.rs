@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::lab::checkout;
-use super::{Ran, run};
+use super::{Ran, SECOND, run, until};
 
 /// `provision`, aimed at one cluster.
 #[derive(Debug, Clone)]
@@ -92,12 +92,19 @@ impl Tool {
         self.run(&["plan"])
     }
 
-    /// `up --yes`, which must find nothing to do.
+    /// `up --yes`, which must find nothing to do. What is not ready for a moment is waited for: pods and the API of metrics
+    /// may be so at any time. That anything would be changed fails at once.
     #[track_caller]
     pub fn finds_nothing_to_do(&self) -> Ran {
-        let ran = self.up().succeeded();
-        assert_eq!(ran.text(), "Nothing to do.", "{ran}");
-        ran
+        until("nothing to do", 120 * SECOND, || {
+            let ran = self.up().succeeded();
+            if ran.text() == "Nothing to do." {
+                return Ok(ran);
+            }
+            // A plan is printed where something is to be changed.
+            assert!(ran.text().starts_with("Cluster "), "{ran}");
+            Err(ran.to_string())
+        })
     }
 
     /// Whether nothing is to be changed and nothing to be waited for.

@@ -41,13 +41,15 @@ type failure struct {
 }
 
 type result struct {
-	URL           string    `json:"url"`
-	Kept          bool      `json:"kept"`
-	Total         int       `json:"total"`
-	Failed        int       `json:"failed"`
-	Refused       int       `json:"refused"`
-	LongestGap    int64     `json:"longest_gap_ms"`
-	Slowest       int64     `json:"slowest_ms"`
+	URL        string `json:"url"`
+	Kept       bool   `json:"kept"`
+	Total      int    `json:"total"`
+	Failed     int    `json:"failed"`
+	Refused    int    `json:"refused"`
+	LongestGap int64  `json:"longest_gap_ms"`
+	Slowest    int64  `json:"slowest_ms"`
+	// How late a request left at most: for so long this machine stood still.
+	Latest        int64     `json:"latest_ms"`
 	FirstFailures []failure `json:"first_failures"`
 	// How many failed of those that left in the same second.
 	FailedInSecond map[string]int `json:"failed_in_second"`
@@ -149,7 +151,8 @@ func (chosen options) probe(ctx context.Context, client *http.Client) result {
 	interval := time.Second / time.Duration(chosen.rate)
 	for number := 0; ; number++ {
 		// Where this machine was late, the missed ones leave at once.
-		timer := time.NewTimer(time.Until(start.Add(time.Duration(number) * interval)))
+		due := start.Add(time.Duration(number) * interval)
+		timer := time.NewTimer(time.Until(due))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -159,6 +162,7 @@ func (chosen options) probe(ctx context.Context, client *http.Client) result {
 			return counted.result
 		case <-timer.C:
 		}
+		counted.late(time.Since(due))
 		open.Add(1)
 		go func() {
 			defer open.Done()
@@ -221,6 +225,12 @@ func (counted *tally) add(asked time.Time, err error) {
 	if len(counted.FirstFailures) < told {
 		counted.FirstFailures = append(counted.FirstFailures, failure{At: asked, Error: err.Error()})
 	}
+}
+
+func (counted *tally) late(by time.Duration) {
+	counted.Lock()
+	defer counted.Unlock()
+	counted.Latest = max(counted.Latest, by.Milliseconds())
 }
 
 // close counts the time since the last success, where none came before the end.
