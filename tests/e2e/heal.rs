@@ -152,10 +152,10 @@ impl Patient {
     #[track_caller]
     fn is_healthy(&self) {
         for (host, healthy) in self.hosts.iter().zip(&self.healthy) {
-            // A controller-manager that had no API for some seconds has ended, and starts again by itself.
-            until(&format!("what ran on {host} before"), 60 * SECOND, || {
-                Picture::of_what_runs(&self.lab, host).without_new(healthy, is_staged).compare(healthy)
-            });
+            let now = || Picture::of_what_runs(&self.lab, host).without_new(healthy, is_staged);
+            now().without(Picture::has_lease).is_as(&healthy.clone().without(Picture::has_lease));
+            // One of these that had no API for some seconds has ended, and is started again by Docker.
+            until(&format!("what ran on {host} before"), 60 * SECOND, || now().compare(healthy));
             self.kubectl.await_pods("kube-system", "k8s-app=flannel", self.hosts.len());
             let node = self.kubectl.json(&["get", "node", host]);
             assert!(node["spec"]["unschedulable"].is_null(), "{node}");

@@ -23,7 +23,7 @@ fn everything_wrong_with_all_hosts_is_reported_together_and_nothing_is_changed()
     let before = Picture::of_hosts(&lab, &["h1", "h2", "h3"]);
 
     for command in [&["plan"][..], &["up", "--yes"]] {
-        let ran = lab.tool().run(command).expect(4);
+        let ran = lab.tool().run(&[command, &["--connect-timeout", "10"]].concat()).expect(4);
         for (host, words) in [
             ("h9", &["unreachable"][..]),
             ("h1", &["key", "changed"]),

@@ -1,5 +1,7 @@
 //! Hosts that go and come back.
 
+use std::time::Instant;
+
 use crate::harness::{Kubectl, Lab, SECOND, V1_34, until};
 
 #[test]
@@ -32,10 +34,14 @@ fn killing_any_one_of_three_nodes_leaves_the_api_answering_through_every_living_
             until(&format!("the API through {living}'s proxy while {dead} is dead"), 60 * SECOND, || {
                 answers(&lab, living)
             });
-            // Not once by luck: the proxy has found out who is dead.
-            for _ in 0..5 {
+            // The proxy has found out who is dead: with it in the choice each would take its time. One may be late.
+            let is_quick = |_: &u8| {
+                let started = Instant::now();
                 answers(&lab, living).unwrap_or_else(|reason| panic!("{living} without {dead}: {reason}"));
-            }
+                started.elapsed() < 5 * SECOND
+            };
+            let quick = (0..5_u8).filter(is_quick).count();
+            assert!(quick >= 3, "{living} without {dead}: only {quick} of 5 answers within 5 s");
         }
         lab.command(&["start", dead]).succeeded();
         until(&format!("an empty plan after {dead} came back"), 150 * SECOND, || lab.tool().plans_nothing());
@@ -47,7 +53,7 @@ fn killing_any_one_of_three_nodes_leaves_the_api_answering_through_every_living_
     lab.tool().finds_nothing_to_do();
 }
 
-/// Whether every pod of the tool on this host was started since the host was, and is ready.
+/// Whether every pod of kube-system on this host was started since the host was, and is ready.
 ///
 /// What the API says of a host's pods is old until its kubelet has told of them anew, and a plan believes it.
 fn runs_anew(lab: &Lab, host: &str) -> Result<(), String> {
@@ -56,14 +62,17 @@ fn runs_anew(lab: &Lab, host: &str) -> Result<(), String> {
     let pods = Kubectl::operator(lab).try_json(&["-n", "kube-system", "get", "pods"])?;
     let pods = pods["items"].as_array().cloned().unwrap_or_default();
     let here: Vec<_> = pods.iter().filter(|pod| pod["spec"]["nodeName"] == host).collect();
-    if here.is_empty() {
-        return Err("it has none".to_owned());
+    if !here.iter().any(|pod| pod["metadata"]["labels"]["k8s-app"] == "flannel") {
+        return Err(format!("{host} has no pod of flannel"));
     }
-    for status in here.iter().flat_map(|pod| pod["status"]["containerStatuses"].as_array().into_iter().flatten()) {
-        let time = status["state"]["running"]["startedAt"].as_str().ok_or(format!("does not run: {status}"))?;
-        let time: jiff::Timestamp = time.parse().map_err(|error| format!("{time}: {error}"))?;
-        if time.as_second() < booted || status["ready"] != true {
-            return Err(status.to_string());
+    for pod in here {
+        let statuses = pod["status"]["containerStatuses"].as_array().filter(|all| !all.is_empty());
+        for status in statuses.ok_or_else(|| format!("not begun: {}", pod["metadata"]["name"]))? {
+            let time = status["state"]["running"]["startedAt"].as_str().ok_or(format!("does not run: {status}"))?;
+            let time: jiff::Timestamp = time.parse().map_err(|error| format!("{time}: {error}"))?;
+            if time.as_second() < booted || status["ready"] != true {
+                return Err(status.to_string());
+            }
         }
     }
     Ok(())

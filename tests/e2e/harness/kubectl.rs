@@ -2,14 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
+use provision::ops::PATIENCE;
 use serde_json::{Value, json};
 
 use super::{Lab, Ran, SECOND, run, run_with_input, until};
-
-/// As long as the tool itself waits for a step.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// kubectl of the cluster's version, as one identity.
 #[derive(Debug, Clone)]
@@ -50,8 +47,7 @@ impl Kubectl {
     /// Runs it and reads its output as JSON.
     #[track_caller]
     pub fn json(&self, arguments: &[&str]) -> Value {
-        let ran = self.run(&[arguments, &["-o", "json"]].concat()).succeeded();
-        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"))
+        self.try_json(arguments).unwrap_or_else(|reason| panic!("{reason}"))
     }
 
     /// The same, for waiting: an API that does not answer now is a reason to ask again.

@@ -13,6 +13,8 @@ const NAMESPACE: &str = "probe";
 /// The longest time without an answer that counts as served, in milliseconds: two cores that do the work of four nodes answer
 /// nobody for a second now and then. `make bench` shows the figure beside its target.
 const LONGEST_GAP: u64 = 2000;
+/// So much of a prober's own standstill may come to that.
+const STANDSTILL: u64 = 1000;
 
 /// What asks, and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub struct Counted {
     pub refused: u64,
     /// The longest time between two successes.
     pub longest_gap_ms: u64,
-    /// How late a request left at most: for so long the prober stood still, and nobody could be served.
+    /// How late a request left at most: for so long the prober stood still, or its machine.
     pub latest_ms: u64,
     /// What was asked for, the first failures and the longest gaps, with their times.
     #[serde(flatten)]
@@ -60,7 +62,7 @@ impl Counted {
         let told = format!(
             "{failed} of {total} failed, {refused} were refused, gap {longest_gap_ms} ms, {latest_ms} ms late, kept {kept}: {more:#?}"
         );
-        assert!(*total > 0 && *failed == 0 && *longest_gap_ms <= LONGEST_GAP + latest_ms, "{told}");
+        assert!(*total > 0 && *failed == 0 && *longest_gap_ms <= LONGEST_GAP + latest_ms.min(&STANDSTILL), "{told}");
     }
 }
 
