@@ -304,7 +304,7 @@ removed() {
     local attempt
     for attempt in 1 2 3 4; do
         if "$@" >/dev/null; then return; fi
-        say "attempt $attempt failed"
+        say "attempt $attempt failed: $*"
         sleep 2
     done
     "$@" >/dev/null

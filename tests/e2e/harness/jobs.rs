@@ -66,8 +66,7 @@ impl<'a> Jobs<'a> {
     }
 
     fn has_succeeded(&self, name: &str) -> Result<(), String> {
-        let ran = self.kubectl.run(&["-n", NAMESPACE, "get", "job", name, "-o", "json"]).result()?;
-        let job: Value = serde_json::from_str(&ran.stdout).map_err(|error| error.to_string())?;
+        let job = self.kubectl.try_json(&["-n", NAMESPACE, "get", "job", name])?;
         let is = |condition: &str| {
             let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
             conditions.into_iter().any(|one| one["type"] == condition && one["status"] == "True")
